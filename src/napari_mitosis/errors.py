@@ -1,0 +1,51 @@
+"""Every error that this package raises on purpose. Their text is fit to be shown to a reader."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class MitosisError(Exception):
+    """Base class: the message says what went wrong and what can be done, in one or two sentences."""
+
+
+class FieldError(MitosisError):
+    """A file cannot be used as a field.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file.
+    reason : str
+        Why, without the file's name.
+    """
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        self.path = Path(path)
+        self.reason = reason
+        super().__init__(f"{self.path.name}: {reason}")
+
+
+class UnknownResolution(MitosisError):
+    """Something needs micrometres, and the field does not know its um/px."""
+
+    def __init__(self, what: str, name: str) -> None:
+        super().__init__(
+            f"{what} needs the pixel size of '{name}', which its file does not state. "
+            "Give it in um/px (40x scanners: about 0.25)."
+        )
+
+
+class DatasetError(MitosisError):
+    """A data set, an annotation file or a download is missing or malformed."""
+
+
+class WeightsError(MitosisError):
+    """Weights or a model card are missing, damaged or do not fit the network."""
+
+
+class Cancelled(MitosisError):
+    """A job was cancelled by its user."""
+
+    def __init__(self) -> None:
+        super().__init__("Cancelled.")

@@ -1,0 +1,97 @@
+"""The model card: everything about a set of weights that is not a number in them. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..decide import Rule
+from ..errors import WeightsError
+
+
+class Measure(BaseModel):
+    """One measured result: precision, recall and F with its 95 % interval, and on what."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(description="what was measured, such as 'icpr2012, protocol S, 4 folds pooled'")
+    fields: int
+    mitoses: int
+    radius_um: float
+    precision: float
+    recall: float
+    f: float
+    f_low: float
+    f_high: float
+    command: str = Field(default="", description="the committed command that printed it")
+
+
+class ModelCard(BaseModel):
+    """Name, origin, decision rule and measured quality of one model version.
+
+    Attributes
+    ----------
+    detector : str
+        Registered name of the detector (``segmitos``).
+    config : str
+        ``paper/32s``, ``paper/16s``, ``paper/8s`` or ``compact``.
+    mpp : float
+        um/px at which the network sees a field; fields are rescaled to it.
+    rule : dict
+        Fields of `decide.Rule`, chosen on the data that `rule_chosen_on` names.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    detector: str
+    config: str
+    version: str
+    parent: str | None = None
+    title: str
+    mpp: float = Field(gt=0)
+    tile_px: int = Field(gt=0)
+    halo_px: int = Field(ge=0)
+    parameters: int
+    rule: dict[str, Any]
+    rule_chosen_on: str
+    trained_on: str
+    split: str = ""
+    seed: int = 0
+    measures: tuple[Measure, ...] = ()
+    terms: str
+    notes: str = ""
+    sha256: str = ""
+
+    @property
+    def name(self) -> str:
+        """``detector@version``, the name that results carry."""
+        return f"{self.detector}@{self.version}"
+
+    def decision_rule(self) -> Rule:
+        """The rule this card's thresholds make."""
+        return Rule(**self.rule)
+
+    def with_rule(self, rule: Rule, chosen_on: str) -> ModelCard:
+        """A copy with other thresholds, and what they were chosen on."""
+        return self.model_copy(update={"rule": asdict(rule), "rule_chosen_on": chosen_on})
+
+    def save(self, path: Path) -> None:
+        """Write the card as JSON."""
+        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def read_card(path: Path) -> ModelCard:
+    """Read a card.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing or is no model card.
+    """
+    try:
+        return ModelCard.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError, ValueError) as error:
+        raise WeightsError(f"{path.name} is not a readable model card: {error}") from error
