@@ -1,0 +1,57 @@
+"""SegMitos: a fully convolutional network that scores every pixel (Li et al. 2019).
+
+`CompactSegMitos` is the idea on a small trunk, with the weights that ship. The paper's own FCN-32s, 16s
+and 8s are in ``fcn.py``.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .trunks import EfficientNetLite0, conv_bn
+
+
+class CompactSegMitos(nn.Module):
+    """EfficientNet-Lite0 with a light top-down decoder to stride 4.
+
+    As in FCN-8s (section 3.1.1) coarse layers are upsampled and joined with finer ones, but features are
+    joined rather than scores, and the finest is at stride 4: a mitosis of 590 px is 37 cells.
+
+    Shapes: (N, 3, H, W) RGB in [0, 255] -> logits (N, 2, H/4, W/4); H and W multiples of 32.
+    """
+
+    stride = 4
+    multiple = 32
+    map_names = ("score",)
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        self.trunk = EfficientNetLite0()
+        self.lateral = nn.ModuleList([conv_bn(c, width, 1) for c in self.trunk.channels])
+        self.refine = nn.ModuleList(
+            [
+                nn.Sequential(conv_bn(width, width, 5, groups=width), conv_bn(width, width, 1)),
+                conv_bn(width, width, 3),
+                conv_bn(width, width, 3),
+            ]
+        )
+        self.dropout = nn.Dropout2d(0.1)
+        self.score = nn.Conv2d(width, 2, 1)
+        nn.init.normal_(self.score.weight, std=0.01)
+        assert self.score.bias is not None
+        # One cell in a hundred is mitosis at the start, so that background does not swamp the first steps.
+        with torch.no_grad():
+            self.score.bias.copy_(torch.tensor([math.log(0.99), math.log(0.01)]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.trunk(x)
+        y: Tensor = self.lateral[3](features[3])
+        for level in (2, 1, 0):
+            y = F.interpolate(y, scale_factor=2.0, mode="nearest") + self.lateral[level](features[level])
+            y = self.refine[level](y)
+        scores: Tensor = self.score(self.dropout(y))
+        return scores

@@ -1,0 +1,161 @@
+"""Turn windows into a training batch: geometry, stain, blur, noise and JPEG, and the labels that follow.
+
+Rotations, shifts and mirror images are the paper's (SegMitos, 3.1.4); zoom, stain, blur and JPEG are added
+because scanners and compression differ more than the paper's four data sets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import imagecodecs
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .labels import BACKGROUND, IGNORED, concentric_labels, random_radii
+from .windows import WINDOW_PX, Window
+
+# Unit optical densities of haematoxylin, eosin and a residual (Ruifrok and Johnston), one stain a row.
+_HED = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105], [0.268, 0.570, 0.776]])
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far each disturbance may go; the defaults are those of the shipped weights."""
+
+    crop_px: int = 192
+    zoom: tuple[float, float] = (0.8, 1.25)
+    stain: float = 0.25
+    offset: float = 0.04
+    blur_share: float = 0.35
+    blur_sigma_px: float = 1.2
+    noise: float = 3.0
+    jpeg_share: float = 0.7
+    jpeg_quality: tuple[int, int] = (35, 95)
+    label: str = "random"
+
+
+def make_batch(
+    windows: Sequence[Window], rng: np.random.Generator, how: Augmentation, stride: int
+) -> tuple[Tensor, Tensor]:
+    """Augmented crops and their concentric labels.
+
+    Parameters
+    ----------
+    windows : sequence of Window
+        N windows.
+    rng : numpy.random.Generator
+        The only source of randomness.
+    how : Augmentation
+    stride : int
+        Crop pixels for each label cell.
+
+    Returns
+    -------
+    crops : Tensor of float32, shape (N, 3, crop_px, crop_px)
+        RGB in [0, 255].
+    labels : Tensor of int64, shape (N, crop_px / stride, crop_px / stride)
+    """
+    n, size = len(windows), how.crop_px
+    turn = np.stack([_random_matrix(rng, how.zoom) for _ in range(n)])
+    pixels = torch.from_numpy(np.stack([w.pixels for w in windows])).permute(0, 3, 1, 2).float()
+    crops = F.grid_sample(
+        pixels, _grid(turn, size, 1), mode="bilinear", padding_mode="reflection", align_corners=False
+    )
+    ignore = torch.from_numpy(np.stack([w.ignore for w in windows]))[:, None].float()
+    ignored = F.grid_sample(
+        ignore, _grid(turn, size, stride), mode="nearest", padding_mode="border", align_corners=False
+    )
+    labels = np.stack(
+        [_labels(w, m, rng, how, stride) for w, m in zip(windows, turn, strict=True)]
+    )
+    labels[(ignored[:, 0].numpy() > 0.5) & (labels == BACKGROUND)] = IGNORED
+    crops = _stain(crops, rng, how)
+    crops = _blur(crops, rng, how)
+    crops = crops + torch.from_numpy(
+        rng.normal(0, rng.uniform(0, how.noise), crops.shape).astype(np.float32)
+    )
+    crops = _jpeg(crops.clamp_(0, 255), rng, how)
+    return crops.contiguous(memory_format=torch.channels_last), torch.from_numpy(labels.astype(np.int64))
+
+
+def _random_matrix(rng: np.random.Generator, zoom: tuple[float, float]) -> NDArray[np.float64]:
+    """2 x 2 matrix from crop (y, x) about its centre to window (y, x) about its centre."""
+    angle = rng.uniform(0, 2 * np.pi)
+    scale = np.exp(rng.uniform(np.log(zoom[0]), np.log(zoom[1])))
+    c, s = np.cos(angle), np.sin(angle)
+    mirror = -1.0 if rng.random() < 0.5 else 1.0
+    return np.array([[c, -s], [s, c]]) @ np.diag([1.0, mirror]) / scale
+
+
+def _grid(turn: NDArray[np.float64], size: int, stride: int) -> Tensor:
+    """Sampling grid (N, size / stride, size / stride, 2) in `grid_sample`'s (x, y) of [-1, 1]."""
+    cells = size // stride
+    axis = (np.arange(cells) + 0.5) * stride - size / 2
+    yx = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1)
+    there = np.einsum("nij,hwj->nhwi", turn, yx) / (WINDOW_PX / 2)
+    return torch.from_numpy(there[..., ::-1].astype(np.float32).copy())
+
+
+def _labels(
+    window: Window, turn: NDArray[np.float64], rng: np.random.Generator, how: Augmentation, stride: int
+) -> NDArray[np.uint8]:
+    """The label map of one crop, drawn in the crop's own frame."""
+    scale = 1.0 / np.sqrt(abs(np.linalg.det(turn)))
+    centre = (window.mitoses_yx + 0.5 - WINDOW_PX / 2) @ np.linalg.inv(turn).T
+    points = centre + how.crop_px / 2 - 0.5
+    n = len(points)
+    if how.label == "random":
+        inner, outer = random_radii(n, rng)
+    elif how.label == "fixed":
+        inner, outer = np.full(n, 12.0), np.full(n, 24.0)
+    elif how.label == "circle":
+        inner, outer = np.full(n, 12.0), np.full(n, 12.0)
+    else:
+        raise ValueError(f"label must be 'random', 'fixed' or 'circle', not {how.label!r}")
+    cells = how.crop_px // stride
+    return concentric_labels((cells, cells), points, inner * scale, outer * scale, stride=stride)
+
+
+def _stain(crops: Tensor, rng: np.random.Generator, how: Augmentation) -> Tensor:
+    """Scale and shift the optical density of each stain (HED), and that of the whole crop."""
+    n = len(crops)
+    gain = np.exp(rng.normal(0, how.stain, (n, 3)).clip(-2 * how.stain, 2 * how.stain))
+    shift = rng.uniform(-how.offset, how.offset, (n, 3))
+    to_stain = np.linalg.inv(_HED)
+    # Density D -> D @ to_stain (amounts) -> scaled -> @ _HED: one 3 x 3 matrix for each crop.
+    matrix = torch.from_numpy(np.einsum("ij,nj,jk->nki", to_stain, gain, _HED).astype(np.float32))
+    bias = torch.from_numpy((shift @ _HED).astype(np.float32))
+    density = -torch.log((crops + 1.0) / 256.0)
+    h, w = crops.shape[2:]
+    density = torch.baddbmm(bias[:, :, None], matrix, density.reshape(n, 3, h * w)).reshape(n, 3, h, w)
+    return 256.0 * torch.exp(-density) - 1.0
+
+
+def _blur(crops: Tensor, rng: np.random.Generator, how: Augmentation) -> Tensor:
+    """Gaussian blur of a share of the crops, as of a field out of focus."""
+    out = crops.clone()
+    for i in np.flatnonzero(rng.random(len(crops)) < how.blur_share):
+        sigma = rng.uniform(0.3, how.blur_sigma_px)
+        t = torch.arange(-4, 5, dtype=torch.float32)
+        kernel = torch.exp(-(t**2) / (2 * sigma**2))
+        kernel = kernel / kernel.sum()
+        x = F.pad(crops[i : i + 1], (4, 4, 4, 4), mode="reflect").permute(1, 0, 2, 3)
+        x = F.conv2d(x, kernel[None, None, :, None])
+        out[i] = F.conv2d(x, kernel[None, None, None, :])[:, 0]
+    return out
+
+
+def _jpeg(crops: Tensor, rng: np.random.Generator, how: Augmentation) -> Tensor:
+    """Compress a share of the crops, once, at a random quality; the 8 x 8 grid falls where it falls."""
+    chosen = np.flatnonzero(rng.random(len(crops)) < how.jpeg_share)
+    for i in chosen:
+        image = np.ascontiguousarray(crops[i].permute(1, 2, 0).numpy().round().astype(np.uint8))
+        quality = int(rng.integers(how.jpeg_quality[0], how.jpeg_quality[1] + 1))
+        coded = imagecodecs.jpeg8_decode(imagecodecs.jpeg8_encode(image, level=quality))
+        crops[i] = torch.from_numpy(coded.astype(np.float32)).permute(2, 0, 1)
+    return crops

@@ -1,0 +1,176 @@
+"""The one training loop: a job that yields after each step and can be killed and resumed at any of them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..errors import WeightsError
+from ..jobs import Job, Progress
+from .augment import Augmentation, make_batch
+from .checkpoint import (
+    MovingAverage,
+    load_tensors,
+    optimizer_tensors,
+    restore_optimizer,
+    save_tensors,
+)
+from .windows import Window
+
+Draw = Callable[[np.random.Generator], Sequence[Window]]
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """One stage of training.
+
+    Attributes
+    ----------
+    steps : int
+        Optimiser steps.
+    learning_rate : float
+        Its peak; it rises over the first 5 % of the steps and falls along a half cosine.
+    weight_decay : float
+        Of convolution weights; biases and normalisations have none (SegMitos: 5e-4 for SGD).
+    average : float
+        Decay of the moving average of the weights; the average is what is kept.
+    seed : int
+        Step k draws from the generator seeded with (seed, k), so a resumed run repeats an unbroken one.
+    checkpoint_every : int
+        Steps between two checkpoints.
+    """
+
+    steps: int
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.02
+    average: float = 0.995
+    seed: int = 0
+    checkpoint_every: int = 50
+
+
+def fit(
+    network: nn.Module,
+    loss: Loss,
+    draw: Draw,
+    options: FitOptions,
+    augmentation: Augmentation,
+    checkpoint: Path,
+    *,
+    before_step: Callable[[int, nn.Module], None] | None = None,
+    device: str = "cpu",
+) -> Job[nn.Module]:
+    """Train `network` in place.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Has `stride`, the crop pixels for each cell of its output.
+    loss : callable
+        ``loss(logits, labels) -> scalar``.
+    draw : callable
+        ``draw(rng) -> windows`` of one batch.
+    checkpoint : Path
+        Safetensors file to write; where it exists the run continues from it.
+    before_step : callable, optional
+        ``before_step(step, network)`` is called before each step, for instance to mine hard negatives.
+
+    Returns
+    -------
+    nn.Module
+        `network`, holding the averaged weights, in evaluation mode.
+
+    Raises
+    ------
+    WeightsError
+        If the checkpoint belongs to other options, or the loss is no longer finite.
+    """
+    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(_groups(network, options.weight_decay), lr=options.learning_rate)
+    average = MovingAverage(network, options.average)
+    start = _resume(checkpoint, network, optimizer, average, options) if checkpoint.exists() else 0
+    stride = int(network.stride)  # type: ignore[arg-type]
+    recent = float("nan")
+    began = time.monotonic()
+    for step in range(start, options.steps):
+        if before_step is not None:
+            before_step(step, network)
+        network.train()
+        rng = np.random.default_rng([options.seed, step])
+        torch.manual_seed(options.seed * 1_000_003 + step)
+        crops, labels = make_batch(draw(rng), rng, augmentation, stride)
+        for group in optimizer.param_groups:
+            group["lr"] = options.learning_rate * _schedule(step, options.steps)
+        value = loss(network(crops.to(device)), labels.to(device))
+        if not torch.isfinite(value):
+            raise WeightsError(f"the loss is no longer finite at step {step}; lower the learning rate")
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimizer.step()
+        average.update(network, step)
+        recent = float(value) if math.isnan(recent) else 0.95 * recent + 0.05 * float(value)
+        if (step + 1) % options.checkpoint_every == 0 or step + 1 == options.steps:
+            _save(checkpoint, network, optimizer, average, options, step + 1)
+        each = (time.monotonic() - began) / (step + 1 - start)
+        yield Progress(step + 1, options.steps, "training", {"loss": recent, "seconds_a_step": each})
+    network.load_state_dict(average.tensors)
+    return network.eval()
+
+
+def _groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Weights with decay; biases and normalisations without, as in the paper's training."""
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _schedule(step: int, steps: int) -> float:
+    """Share of the peak learning rate at a step."""
+    warm = max(1, steps // 20)
+    if step < warm:
+        return (step + 1) / warm
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+
+def _save(
+    path: Path,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: MovingAverage,
+    options: FitOptions,
+    step: int,
+) -> None:
+    tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
+    tensors |= {f"average.{k}": v for k, v in average.tensors.items()}
+    tensors |= optimizer_tensors(optimizer)
+    save_tensors(path, tensors, {"step": step, "seed": options.seed, "steps": options.steps})
+
+
+def _resume(
+    path: Path,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: MovingAverage,
+    options: FitOptions,
+) -> int:
+    tensors, header = load_tensors(path)
+    if (header.get("seed"), header.get("steps")) != (options.seed, options.steps):
+        raise WeightsError(
+            f"{path} is the checkpoint of another run (seed {header.get('seed')}, {header.get('steps')} steps); "
+            "give this run a folder of its own"
+        )
+    network.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("network.")})
+    average.tensors = {k[8:]: v for k, v in tensors.items() if k.startswith("average.")}
+    restore_optimizer(optimizer, tensors)
+    return int(header["step"])

@@ -1,0 +1,110 @@
+"""How the compact SegMitos is trained: a base on annotated crops, then the fields themselves.
+
+The base sees only crops, none of them from the annotated fields, so one base serves every fold of a
+cross-validation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..datasets.crops import Crop
+from ..datasets.sample import Sample
+from ..jobs import Job
+from ..models.losses import concentric_loss
+from .augment import Augmentation
+from .checkpoint import save_tensors
+from .fit import FitOptions, fit
+from .mining import Miner
+from .windows import CropSource, FieldSource, Window
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Steps, batches and rates of both stages.
+
+    Attributes
+    ----------
+    base : FitOptions
+        Stage 1: mosaics of crops only.
+    fields : FitOptions
+        Stage 2: windows of fields, mixed with mosaics against forgetting.
+    batch : int
+        Crops for each step.
+    mix : tuple of float
+        Shares of a stage-2 batch: with a mitosis, about a hard negative, anywhere, mosaic.
+    mine_at : tuple of float
+        Shares of stage 2 after which hard negatives are mined anew.
+    """
+
+    base: FitOptions = FitOptions(steps=1800, learning_rate=1e-3)
+    fields: FitOptions = FitOptions(steps=500, learning_rate=5e-4)
+    batch: int = 16
+    mix: tuple[float, float, float, float] = (0.3125, 0.25, 0.125, 0.3125)
+    mine_at: tuple[float, ...] = (0.0, 0.3, 0.6)
+    augmentation: Augmentation = Augmentation()
+
+    def with_seed(self, seed: int) -> Recipe:
+        """The same recipe with another seed."""
+        return replace(self, base=replace(self.base, seed=seed), fields=replace(self.fields, seed=seed))
+
+
+def normalised_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The concentric loss of the compact configuration."""
+    return concentric_loss(logits, labels, "normalised")
+
+
+def train_base(network: nn.Module, crops: Sequence[Crop], recipe: Recipe, folder: Path) -> Job[nn.Module]:
+    """Stage 1. Leaves ``folder/base.safetensors``."""
+    source = CropSource(crops)
+
+    def draw(rng: np.random.Generator) -> list[Window]:
+        return [source.mosaic(rng) for _ in range(recipe.batch)]
+
+    checkpoint = folder / "base.checkpoint.safetensors"
+    network = yield from fit(network, normalised_loss, draw, recipe.base, recipe.augmentation, checkpoint)
+    save_tensors(folder / "base.safetensors", network.state_dict(), {"stage": "base"})
+    return network
+
+
+def train_fields(
+    network: nn.Module, samples: Sequence[Sample], crops: Sequence[Crop], recipe: Recipe, folder: Path
+) -> Job[nn.Module]:
+    """Stage 2, from the weights that `network` holds. Leaves ``folder/model.safetensors``."""
+    fields = FieldSource(samples)
+    mosaics = CropSource(crops) if crops else None
+    miner = Miner(fields, [int(share * recipe.fields.steps) for share in recipe.mine_at], folder / "mined.json")
+    counts = _counts(recipe.mix if mosaics else (*recipe.mix[:2], recipe.mix[2] + recipe.mix[3], 0.0), recipe.batch)
+
+    def draw(rng: np.random.Generator) -> list[Window]:
+        windows = [fields.positive(rng) for _ in range(counts[0])]
+        windows += [fields.hard(rng, miner.places) for _ in range(counts[1])]
+        windows += [fields.negative(rng) for _ in range(counts[2])]
+        if mosaics is not None:
+            windows += [mosaics.mosaic(rng) for _ in range(counts[3])]
+        return windows
+
+    checkpoint = folder / "fields.checkpoint.safetensors"
+    network = yield from fit(
+        network,
+        normalised_loss,
+        draw,
+        recipe.fields,
+        recipe.augmentation,
+        checkpoint,
+        before_step=miner.before_step,
+    )
+    save_tensors(folder / "model.safetensors", network.state_dict(), {"stage": "fields"})
+    return network
+
+
+def _counts(mix: tuple[float, ...], batch: int) -> list[int]:
+    """Whole numbers in proportion to `mix` that add up to `batch`."""
+    edges = np.round(np.cumsum(mix) / sum(mix) * batch).astype(int)
+    return [int(v) for v in np.diff(edges, prepend=0)]
