@@ -1,0 +1,47 @@
+# Two commands on a fresh machine:
+#   make run    set up, then detect mitoses in the sample field: in napari, or into out/ without a display
+#   make test   set up, then lint, type check and every test
+# Both can be run again at any time and do only what is left to do.
+
+VENV ?= .venv
+TORCH ?= torch==2.13.0
+PYTHON ?=
+OUT ?= out
+BIN := $(VENV)/bin
+export VENV TORCH PYTHON
+export QT_API = pyqt6
+
+.DEFAULT_GOAL := help
+.PHONY: help run test setup setup-dev system lint types pytest build clean
+
+help:
+	@sed -n '2,4s/^# *//p' Makefile
+
+system:
+	@bash tools/system_libraries.sh
+
+setup: system
+	@bash tools/setup.sh all
+
+setup-dev: system
+	@bash tools/setup.sh dev
+
+run: setup
+	$(BIN)/napari-mitosis demo --out $(OUT)
+
+test: setup-dev lint types pytest
+
+lint:
+	$(BIN)/ruff check .
+
+types:
+	$(BIN)/mypy
+
+pytest:
+	$(BIN)/python -m pytest -q --durations=15
+
+build:
+	$(BIN)/python -m build
+
+clean:
+	rm -rf build dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,232 @@
+"""The house rules that a machine can check: who may import whom, how long a file and a function may be."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "src" / "napari_mitosis"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 60
+
+# From the ground up; a part imports its own floor and those below it.
+FLOORS: tuple[frozenset[str], ...] = (
+    frozenset({"errors", "resolution", "pixels", "field", "tables", "evidence"}),
+    frozenset({"jobs", "decide", "floor", "grade", "evaluate", "overlay"}),
+    frozenset({"models", "datasets", "annotations"}),
+    frozenset({"inference", "training"}),
+    frozenset({"session"}),
+    frozenset({"batch"}),
+    frozenset({"cli", "gui"}),
+)
+QT = frozenset({"napari", "magicgui", "qtpy", "superqt", "pyqtgraph", "qtawesome", "PyQt5", "PyQt6", "PySide6"})
+MAY_TORCH = frozenset({"models", "inference", "training"})
+# The command line opens the window; nothing else outside gui/ knows that there is one.
+LAUNCHER = "napari_mitosis.gui.app"
+FORBIDDEN_MODULES = frozenset({"pickle", "dill", "joblib", "marshal", "shelve"})
+
+
+def part_of(path: Path) -> str:
+    """Name of the part that a file belongs to: the folder or module right below the package."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def absolute(node: ast.ImportFrom, path: Path) -> str:
+    """Absolute name of the module that a ``from`` import names."""
+    if node.level == 0:
+        return node.module or ""
+    package = ["napari_mitosis", *path.relative_to(PACKAGE).parent.parts]
+    base = package[: len(package) - node.level + 1]
+    return ".".join([*base, *([node.module] if node.module else [])])
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (line, absolute module) for every import of a file, inside functions too."""
+    return imports_of(ast.parse(path.read_text(encoding="utf-8")), path)
+
+
+def imports_of(tree: ast.Module, path: Path) -> Iterator[tuple[int, str]]:
+    """Like `imports`, for a tree that stands for the file at `path`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = absolute(node, path)
+            yield node.lineno, module
+            if module.startswith("napari_mitosis"):  # ``from . import x`` may name a module
+                yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names)
+
+
+def floor_of(part: str) -> int | None:
+    """Number of the floor that a part stands on."""
+    return next((number for number, parts in enumerate(FLOORS) if part in parts), None)
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+each_file = pytest.mark.parametrize("path", FILES, ids=relative)
+
+
+def test_every_part_has_a_floor() -> None:
+    parts = {part_of(path) for path in FILES} - {"__init__", "__main__"}
+    homeless = sorted(part for part in parts if floor_of(part) is None)
+    assert not homeless, f"give {homeless} a floor in FLOORS and a row in ARCHITECTURE.md"
+
+
+@each_file
+def test_imports_run_downwards(path: Path) -> None:
+    part = part_of(path)
+    if part in {"__init__", "__main__"}:
+        return  # the lazy public list: what it may load is measured in test_import_time.py
+    mine = floor_of(part)
+    assert mine is not None
+    upwards = []
+    for line, module in imports(path):
+        names = module.split(".")
+        if names[0] != "napari_mitosis" or len(names) < 2 or names[1] == part:
+            continue
+        theirs = floor_of(names[1])
+        if theirs is None:
+            continue  # a public name, such as __version__
+        sideways = part in {"cli", "gui"} and names[1] in {"cli", "gui"} and not module.startswith(LAUNCHER)
+        if theirs > mine or sideways:
+            upwards.append(f"{relative(path)}:{line} imports {module}")
+    assert not upwards, "\n".join(upwards)
+
+
+@each_file
+def test_only_gui_knows_qt(path: Path) -> None:
+    if part_of(path) == "gui":
+        return
+    found = [f"{relative(path)}:{line} {name}" for line, name in imports(path) if name.split(".")[0] in QT]
+    assert not found, found
+
+
+@each_file
+def test_torch_stays_in_its_rooms(path: Path) -> None:
+    if part_of(path) in MAY_TORCH:
+        return
+    found = [f"{relative(path)}:{line}" for line, name in imports(path) if name.split(".")[0] == "torch"]
+    assert not found, found
+
+
+@each_file
+def test_nothing_can_unpickle(path: Path) -> None:
+    found = [f"{relative(path)}:{line} {name}" for line, name in imports(path) if name in FORBIDDEN_MODULES]
+    for call in calls(path):
+        keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+        if ast.unparse(call.func) == "torch.load" and keywords.get("weights_only") != "True":
+            found.append(f"{relative(path)}:{call.lineno} torch.load without weights_only=True")
+        if keywords.get("allow_pickle") == "True":
+            found.append(f"{relative(path)}:{call.lineno} allow_pickle=True")
+    assert not found, found
+
+
+@each_file
+def test_file_length(path: Path) -> None:
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= MAX_FILE_LINES, f"{relative(path)} has {lines} lines: split it by subject"
+
+
+@each_file
+def test_function_length(path: Path) -> None:
+    """Docstrings do not count: only code makes a function hard to read."""
+    long = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or 0) - node.lineno + 1
+            if ast.get_docstring(node, clean=False) is not None:
+                first = node.body[0]
+                lines -= (first.end_lineno or 0) - first.lineno + 1
+            if lines > MAX_FUNCTION_LINES:
+                long.append(f"{relative(path)}:{node.lineno} {node.name} has {lines} lines")
+    assert not long, "\n".join(long)
+
+
+def calls(path: Path) -> Iterator[ast.Call]:
+    """Every call of a file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+
+
+@each_file
+def test_no_print_and_no_process_events(path: Path) -> None:
+    found = [
+        f"{relative(path)}:{call.lineno} {ast.unparse(call.func)}"
+        for call in calls(path)
+        if ast.unparse(call.func) == "print" or ast.unparse(call.func).endswith("processEvents")
+    ]
+    assert not found, found
+
+
+MUTABLE = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
+MUTABLE_CALLS = frozenset({"list", "dict", "set", "defaultdict", "OrderedDict", "deque", "Counter", "bytearray"})
+MUTATING = frozenset(
+    {"append", "extend", "insert", "remove", "pop", "clear", "update", "setdefault", "popitem", "add", "discard"}
+    | {"sort", "reverse", "appendleft"}
+)
+
+
+def mutable_names(tree: ast.Module) -> set[str]:
+    """Module-level names that hold a list, a dict or a set."""
+    names: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            value = node.value
+            made = isinstance(value, ast.Call) and ast.unparse(value.func).split(".")[-1] in MUTABLE_CALLS
+            if made or isinstance(value, MUTABLE):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                names |= {ast.unparse(target) for target in targets}
+    return names - {"__all__"}
+
+
+def mutations(tree: ast.Module, names: set[str]) -> list[str]:
+    """Places where one of these names is changed, or any name is declared global."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Global):
+            found.append(f"{node.lineno}: global {', '.join(node.names)}")
+        elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
+            if ast.unparse(node.value) in names:
+                found.append(f"{node.lineno}: {ast.unparse(node)}")
+        elif isinstance(node, ast.AugAssign) and ast.unparse(node.target) in names:
+            found.append(f"{node.lineno}: {ast.unparse(node)}")
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in MUTATING
+            and ast.unparse(node.func.value) in names
+        ):
+            found.append(f"{node.lineno}: {ast.unparse(node)}")
+    return found
+
+
+@each_file
+def test_no_mutable_state_in_modules(path: Path) -> None:
+    """A table in capitals that nothing changes is a constant; anything else is state."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = mutable_names(tree)
+    assert not mutations(tree, names), mutations(tree, names)
+    variables = sorted(name for name in names if not name.strip("_").isupper())
+    assert not variables, f"{relative(path)}: {variables} look like state; a constant is in capitals"
+
+
+def test_no_utils() -> None:
+    assert not [relative(path) for path in FILES if path.stem in {"utils", "util", "helpers", "misc", "common"}]
+
+
+def test_the_rules_can_fail() -> None:
+    """The checks above see an import inside a function, a relative one, and a changed table."""
+    probe = PACKAGE / "datasets" / "probe.py"  # never written: only its place matters
+    source = "from ..gui import app\nfrom . import icpr\ndef f():\n    import torch.nn\n    from qtpy import QtCore\n"
+    names = [name for _, name in imports_of(ast.parse(source), probe)]
+    assert {"napari_mitosis.gui", "napari_mitosis.datasets.icpr", "torch.nn", "qtpy"} <= set(names)
+    changed = ast.parse("TABLE = {}\ndef f():\n    TABLE['a'] = 1\n    TABLE.update(b=2)\n")
+    assert len(mutations(changed, mutable_names(changed))) == 2
