@@ -142,6 +142,10 @@ class Field:
         """
         return self._replace(mpp=None if mpp is None else check_mpp(mpp))
 
+    def renamed(self, name: str) -> Field:
+        """Return the same field under another name."""
+        return self._replace(name=name)
+
     def _replace(self, **changes: Any) -> Field:
         other = replace(self, **changes)
         if "digest" in self.__dict__:  # the pixels are the same, and hashing a slide takes long
@@ -149,9 +153,7 @@ class Field:
         return other
 
     @classmethod
-    def from_array(
-        cls, array: Any, mpp: float | None = None, name: str = "field", path: Path | None = None
-    ) -> Field:
+    def from_array(cls, array: Any, mpp: float | None = None, name: str = "field", path: Path | None = None) -> Field:
         """Make a field of an array, without a copy where it is RGB already.
 
         Parameters

@@ -65,9 +65,7 @@ class Sample:
         """
         mask = self._mask() if callable(self._mask) else self._mask
         if mask is not None and mask.shape != self.field.shape:
-            raise DatasetError(
-                f"{self.field.name}: the mask is {mask.shape}, the field {self.field.shape} px"
-            )
+            raise DatasetError(f"{self.field.name}: the mask is {mask.shape}, the field {self.field.shape} px")
         return mask
 
     @property
@@ -85,8 +83,17 @@ class Sample:
         return f"Sample({self.dataset}:{self.field.name}, case={self.case!r}, {count} annotations)"
 
 
-def sample_field(path: Path, published_mpp: float | None) -> Field:
-    """Open an image of a data set whose publication states um/px; a sidecar beside the image overrides.
+def sample_field(path: Path, published_mpp: float | None, own_first: bool = False) -> Field:
+    """Open an image of a data set.
+
+    Parameters
+    ----------
+    path : Path
+        The image.
+    published_mpp : float or None
+        um/px that the data set's authors state. A sidecar beside the image overrides it.
+    own_first : bool
+        Whether um/px in the image's own metadata overrides it too (data sets of several scanners).
 
     Raises
     ------
@@ -94,7 +101,10 @@ def sample_field(path: Path, published_mpp: float | None) -> Field:
         Naming the file and the reason.
     """
     sidecar = sidecar_mpp(path)
-    return lazy_field(path, mpp=published_mpp if sidecar is None else sidecar)
+    if sidecar is not None or published_mpp is None or not own_first:
+        return lazy_field(path, mpp=published_mpp if sidecar is None else sidecar)
+    field = lazy_field(path)
+    return field if field.mpp is not None else field.with_mpp(published_mpp)
 
 
 def check_inside(frame: pd.DataFrame, field: Field, source: Path | str) -> pd.DataFrame:
@@ -107,10 +117,7 @@ def check_inside(frame: pd.DataFrame, field: Field, source: Path | str) -> pd.Da
     """
     height, width = field.shape
     outside = (
-        (frame["y_px"] < -0.5)
-        | (frame["x_px"] < -0.5)
-        | (frame["y_px"] > height - 0.5)
-        | (frame["x_px"] > width - 0.5)
+        (frame["y_px"] < -0.5) | (frame["x_px"] < -0.5) | (frame["y_px"] > height - 0.5) | (frame["x_px"] > width - 0.5)
     ).to_numpy()
     if outside.any():
         row = frame.iloc[int(np.flatnonzero(outside)[0])]
