@@ -1,0 +1,137 @@
+"""A resumable HTTP download, as a job that can be cancelled between two chunks."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import DatasetError
+from ..jobs import Progress
+
+if TYPE_CHECKING:
+    import requests
+
+_CHUNK_BYTES = 2**18
+_PAUSE_S = 0.1
+_TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+class _Broken(Exception):
+    """The transfer stopped early; it may be resumed."""
+
+
+def fetch(
+    url: str, part: Path, *, timeout_s: float = 30.0, attempts: int = 4, retry_wait_s: float = 2.0
+) -> Iterator[Progress]:
+    """Download into `part`, going on where an earlier call stopped.
+
+    The file's validator (ETag or Last-Modified) is kept in ``PART.tag`` and sent along (If-Range), so that two
+    versions of a file are never joined.
+
+    Yields
+    ------
+    Progress
+        Bytes done and in all (0 = the server does not say).
+
+    Raises
+    ------
+    DatasetError
+        When the server cannot be reached or answers with an error, or the disk fails. `part` stays.
+    """
+    import requests  # slow to import, and only downloads need it
+
+    for attempt in range(1, attempts + 1):
+        try:
+            with requests.Session() as session:
+                yield from _transfer(session, url, part, timeout_s)
+            part.with_name(f"{part.name}.tag").unlink(missing_ok=True)
+            return
+        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, _Broken) as error:
+            if attempt == attempts:
+                raise DatasetError(
+                    f"{url} cannot be fetched ({_cause(error)}). Check the network connection; "
+                    "the same command goes on where this one stopped."
+                ) from error
+            for _ in range(math.ceil(retry_wait_s * 2 ** (attempt - 1) / _PAUSE_S)):
+                time.sleep(_PAUSE_S)
+                yield Progress(_size(part), 0)  # so that a waiting job can be cancelled
+        except requests.RequestException as error:
+            raise DatasetError(f"{url} cannot be fetched ({_cause(error)})") from error
+        except OSError as error:
+            raise DatasetError(f"{part}: it cannot be written ({error})") from error
+
+
+def _transfer(session: requests.Session, url: str, part: Path, timeout_s: float) -> Iterator[Progress]:
+    """One attempt, from the end of `part`."""
+    tag = part.with_name(f"{part.name}.tag")
+    start = _size(part)
+    headers = {"Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+        if tag.is_file():
+            headers["If-Range"] = tag.read_text(encoding="utf-8")
+    with closing(session.get(url, headers=headers, stream=True, timeout=timeout_s)) as response:
+        if response.status_code == 416:
+            if _total(response) == start:
+                yield Progress(start, start)
+                return
+            part.unlink()  # longer than the file, or of another version: begin again
+            raise _Broken("the partial file did not fit")
+        if response.status_code in _TRY_AGAIN:
+            raise _Broken(f"the server answered {response.status_code}")
+        if response.status_code not in (200, 206):
+            raise DatasetError(f"{url}: the server answered {response.status_code} {response.reason}")
+        if response.status_code == 200:
+            start = 0
+        elif _first(response) != start:
+            part.unlink()
+            raise _Broken("the server sent another part than was asked for")
+        validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
+        if validator and not validator.startswith("W/"):  # a weak one cannot join parts
+            tag.write_text(validator, encoding="utf-8")
+        else:
+            tag.unlink(missing_ok=True)
+        yield from _write(response, part, start)
+
+
+def _write(response: requests.Response, part: Path, start: int) -> Iterator[Progress]:
+    total, done = _total(response), start
+    with part.open("ab" if start else "wb") as file:
+        yield Progress(done, total)
+        for chunk in response.iter_content(_CHUNK_BYTES):
+            file.write(chunk)
+            done += len(chunk)
+            yield Progress(done, total)
+    if total and done < total:
+        raise _Broken(f"the transfer ended after {done} of {total} bytes")
+
+
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.is_file() else 0
+
+
+def _total(response: requests.Response) -> int:
+    """Bytes of the whole file, or 0 when the server does not say."""
+    found = re.fullmatch(r"bytes .*/(\d+)", response.headers.get("Content-Range", ""))
+    if found:
+        return int(found.group(1))
+    length = response.headers.get("Content-Length", "")
+    return int(length) if response.status_code == 200 and length.isdigit() else 0
+
+
+def _first(response: requests.Response) -> int | None:
+    """Position of the first byte of a partial answer."""
+    found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    return int(found.group(1)) if found else None
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason of a chain of errors, short enough for a message box."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__ or error
+    return (str(error) or type(error).__name__)[:160]
