@@ -12,6 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .fcn import FCN
+from .losses import concentric_loss
+from .registry import register
 from .trunks import EfficientNetLite0, conv_bn
 
 
@@ -55,3 +58,35 @@ class CompactSegMitos(nn.Module):
             y = self.refine[level](y)
         scores: Tensor = self.score(self.dropout(y))
         return scores
+
+    def scores(self, pixels: Tensor) -> Tensor:
+        """Probability of mitosis, (N, 1, H/4, W/4)."""
+        return self(pixels).float().softmax(dim=1)[:, 1:]
+
+
+@register("segmitos")
+class SegMitos:
+    """The detector as the registry sees it."""
+
+    title = "SegMitos: fully convolutional network with concentric loss"
+    configs = ("compact", "paper/32s", "paper/16s", "paper/8s")
+
+    @staticmethod
+    def build(config: str) -> nn.Module:
+        """The network of a configuration, with fresh weights.
+
+        Raises
+        ------
+        ValueError
+            If there is no such configuration.
+        """
+        if config == "compact":
+            return CompactSegMitos()
+        if config in SegMitos.configs:
+            return FCN(int(config.removeprefix("paper/").removesuffix("s")))
+        raise ValueError(f"SegMitos has no configuration {config!r}; it has {', '.join(SegMitos.configs)}")
+
+    @staticmethod
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
+        """Concentric loss, normalised by the number of disc cells."""
+        return concentric_loss(logits, labels, "normalised")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .labels import BACKGROUND, IGNORED, concentric_labels, random_radii
-from .windows import WINDOW_PX, Window
+from .windows import Window
 
 # Unit optical densities of haematoxylin, eosin and a residual (Ruifrok and Johnston), one stain a row.
 _HED = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105], [0.268, 0.570, 0.776]])
@@ -60,15 +60,15 @@ def make_batch(
         RGB in [0, 255].
     labels : Tensor of int64, shape (N, crop_px / stride, crop_px / stride)
     """
-    n, size = len(windows), how.crop_px
+    n, size, side = len(windows), how.crop_px, windows[0].pixels.shape[0]
     turn = np.stack([_random_matrix(rng, how.zoom) for _ in range(n)])
     pixels = torch.from_numpy(np.stack([w.pixels for w in windows])).permute(0, 3, 1, 2).float()
     crops = F.grid_sample(
-        pixels, _grid(turn, size, 1), mode="bilinear", padding_mode="reflection", align_corners=False
+        pixels, _grid(turn, side, size, 1), mode="bilinear", padding_mode="reflection", align_corners=False
     )
     ignore = torch.from_numpy(np.stack([w.ignore for w in windows]))[:, None].float()
     ignored = F.grid_sample(
-        ignore, _grid(turn, size, stride), mode="nearest", padding_mode="border", align_corners=False
+        ignore, _grid(turn, side, size, stride), mode="nearest", padding_mode="border", align_corners=False
     )
     labels = np.stack(
         [_labels(w, m, rng, how, stride) for w, m in zip(windows, turn, strict=True)]
@@ -92,12 +92,12 @@ def _random_matrix(rng: np.random.Generator, zoom: tuple[float, float]) -> NDArr
     return np.array([[c, -s], [s, c]]) @ np.diag([1.0, mirror]) / scale
 
 
-def _grid(turn: NDArray[np.float64], size: int, stride: int) -> Tensor:
+def _grid(turn: NDArray[np.float64], side: int, size: int, stride: int) -> Tensor:
     """Sampling grid (N, size / stride, size / stride, 2) in `grid_sample`'s (x, y) of [-1, 1]."""
     cells = size // stride
     axis = (np.arange(cells) + 0.5) * stride - size / 2
     yx = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1)
-    there = np.einsum("nij,hwj->nhwi", turn, yx) / (WINDOW_PX / 2)
+    there = np.einsum("nij,hwj->nhwi", turn, yx) / (side / 2)
     return torch.from_numpy(there[..., ::-1].astype(np.float32).copy())
 
 
@@ -106,7 +106,7 @@ def _labels(
 ) -> NDArray[np.uint8]:
     """The label map of one crop, drawn in the crop's own frame."""
     scale = 1.0 / np.sqrt(abs(np.linalg.det(turn)))
-    centre = (window.mitoses_yx + 0.5 - WINDOW_PX / 2) @ np.linalg.inv(turn).T
+    centre = (window.mitoses_yx + 0.5 - window.pixels.shape[0] / 2) @ np.linalg.inv(turn).T
     points = centre + how.crop_px / 2 - 0.5
     n = len(points)
     if how.label == "random":

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -40,7 +40,9 @@ class FitOptions:
     learning_rate : float
         Its peak; it rises over the first 5 % of the steps and falls along a half cosine.
     weight_decay : float
-        Of convolution weights; biases and normalisations have none (SegMitos: 5e-4 for SGD).
+        Of convolution weights; biases and normalisations have none.
+    optimizer : {"adamw", "paper"}
+        ``"paper"`` is SGD with momentum .99, a fixed rate and twice that rate for biases (section 4.1).
     average : float
         Decay of the moving average of the weights; the average is what is kept.
     seed : int
@@ -52,6 +54,7 @@ class FitOptions:
     steps: int
     learning_rate: float = 1e-3
     weight_decay: float = 0.02
+    optimizer: Literal["adamw", "paper"] = "adamw"
     average: float = 0.995
     seed: int = 0
     checkpoint_every: int = 50
@@ -94,7 +97,7 @@ def fit(
         If the checkpoint belongs to other options, or the loss is no longer finite.
     """
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(_groups(network, options.weight_decay), lr=options.learning_rate)
+    optimizer = _optimizer(network, options)
     average = MovingAverage(network, options.average)
     start = _resume(checkpoint, network, optimizer, average, options) if checkpoint.exists() else 0
     stride = int(network.stride)  # type: ignore[arg-type]
@@ -108,16 +111,17 @@ def fit(
         torch.manual_seed(options.seed * 1_000_003 + step)
         crops, labels = make_batch(draw(rng), rng, augmentation, stride)
         for group in optimizer.param_groups:
-            group["lr"] = options.learning_rate * _schedule(step, options.steps)
+            group["lr"] = group["peak"] * (1.0 if options.optimizer == "paper" else _schedule(step, options.steps))
         value = loss(network(crops.to(device)), labels.to(device))
         if not torch.isfinite(value):
             raise WeightsError(f"the loss is no longer finite at step {step}; lower the learning rate")
         optimizer.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        if options.optimizer == "adamw":
+            nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
         average.update(network, step)
-        recent = float(value) if math.isnan(recent) else 0.95 * recent + 0.05 * float(value)
+        recent = value.item() if math.isnan(recent) else 0.95 * recent + 0.05 * value.item()
         if (step + 1) % options.checkpoint_every == 0 or step + 1 == options.steps:
             _save(checkpoint, network, optimizer, average, options, step + 1)
         each = (time.monotonic() - began) / (step + 1 - start)
@@ -126,13 +130,18 @@ def fit(
     return network.eval()
 
 
-def _groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
+def _optimizer(network: nn.Module, options: FitOptions) -> torch.optim.Optimizer:
     """Weights with decay; biases and normalisations without, as in the paper's training."""
     parameters = [p for p in network.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    paper = options.optimizer == "paper"
+    rate = options.learning_rate
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": options.weight_decay, "peak": rate},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, "peak": rate * (2 if paper else 1)},
     ]
+    if paper:
+        return torch.optim.SGD(groups, lr=rate, momentum=0.99)
+    return torch.optim.AdamW(groups, lr=rate)
 
 
 def _schedule(step: int, steps: int) -> float:

@@ -15,7 +15,6 @@ from ..datasets.crops import Crop
 from ..datasets.sample import Sample
 
 WINDOW_PX = 288
-_PAD = WINDOW_PX // 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +23,8 @@ class Window:
 
     Attributes
     ----------
-    pixels : ndarray of uint8, shape (WINDOW_PX, WINDOW_PX, 3)
-    ignore : ndarray of bool, shape (WINDOW_PX, WINDOW_PX)
+    pixels : ndarray of uint8, shape (side, side, 3)
+    ignore : ndarray of bool, shape (side, side)
         Pixels that must not count as background: outside the field, or parts of a mitosis that its
         centroid's disc does not cover (the plates of a telophase).
     mitoses_yx : ndarray of float64, shape (n, 2)
@@ -38,36 +37,39 @@ class Window:
 
 
 class FieldSource:
-    """Annotated fields held in memory, padded by reflection so that a window may hang over the border."""
+    """Annotated fields held in memory, padded by reflection so that a window may hang over the border.
 
-    def __init__(self, samples: Sequence[Sample]) -> None:
+    Parameters
+    ----------
+    samples : sequence of Sample
+    window_px : int
+        Side of the windows.
+    """
+
+    def __init__(self, samples: Sequence[Sample], window_px: int = WINDOW_PX) -> None:
         if not samples:
             raise ValueError("a field source needs at least one annotated field")
+        self.window_px = window_px
+        self._pad = pad = window_px // 2
         self.names = [s.field.name for s in samples]
         self.shapes = [s.field.shape for s in samples]
-        self._pixels = [np.pad(s.field.numpy(), ((_PAD, _PAD), (_PAD, _PAD), (0, 0)), "reflect") for s in samples]
-        self._ignore = [self._ignored(s) for s in samples]
+        self._pixels = [np.pad(s.field.numpy(), ((pad, pad), (pad, pad), (0, 0)), "reflect") for s in samples]
+        self._ignore = [_ignored(s, pad) for s in samples]
         self.mitoses = [s.centroids_yx("mitosis") for s in samples]
         self.unsure = [s.centroids_yx("unsure") for s in samples]
         self.mimics = [s.centroids_yx("mimic") for s in samples]
 
-    @staticmethod
-    def _ignored(sample: Sample) -> NDArray[np.bool_]:
-        mask = sample.mask
-        inside = np.zeros(sample.field.shape, dtype=bool) if mask is None else mask > 0
-        return np.pad(inside, _PAD, constant_values=True)
-
     def pixels(self, index: int) -> NDArray[np.uint8]:
         """Field `index`, without its padding, shape (H, W, 3)."""
-        return self._pixels[index][_PAD:-_PAD, _PAD:-_PAD]
+        return self._pixels[index][self._pad : -self._pad, self._pad : -self._pad]
 
     def window(self, index: int, y: float, x: float) -> Window:
         """The window of field `index` centred at pixel (y, x)."""
         h, w = self.shapes[index]
         top = int(np.clip(round(y), 0, h - 1))
         left = int(np.clip(round(x), 0, w - 1))
-        cut = (slice(top, top + WINDOW_PX), slice(left, left + WINDOW_PX))
-        offset = np.array([top - _PAD, left - _PAD], dtype=np.float64)
+        cut = (slice(top, top + self.window_px), slice(left, left + self.window_px))
+        offset = np.array([top - self._pad, left - self._pad], dtype=np.float64)
         ignore = self._ignore[index][cut]
         if len(self.unsure[index]):
             ignore = ignore.copy()
@@ -193,3 +195,9 @@ def _paint_disc(area: NDArray[np.bool_], y: float, x: float, radius: float) -> N
     xx = np.arange(part.shape[1])[None, :] + xs.start - x
     part |= yy**2 + xx**2 <= radius**2
 
+
+def _ignored(sample: Sample, pad: int) -> NDArray[np.bool_]:
+    """Pixels of known mitoses, and everything beyond the field."""
+    mask = sample.mask
+    inside = np.zeros(sample.field.shape, dtype=bool) if mask is None else mask > 0
+    return np.pad(inside, pad, constant_values=True)

@@ -1,0 +1,101 @@
+"""Evidence by pixels, weights and options: what a network saw once it need not look at again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+import zipfile
+import zlib
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..evidence import Evidence
+
+
+class EvidenceCache:
+    """Keeps the evidence used last in memory and, given a folder, all of it on disk.
+
+    Safe to use from several threads.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Created when first needed.
+    memory_bytes : int
+        Score maps beyond this are dropped from memory, the longest unused first.
+    """
+
+    def __init__(self, folder: Path | None = None, memory_bytes: int = 512 * 2**20) -> None:
+        self._folder = folder
+        self._limit = memory_bytes
+        self._memory: OrderedDict[str, Evidence] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> Evidence | None:
+        """The evidence under `key`, or None."""
+        with self._lock:
+            if key in self._memory:
+                self._memory.move_to_end(key)
+                return self._memory[key]
+        evidence = self._read(key)
+        if evidence is not None:
+            self._keep(key, evidence)
+        return evidence
+
+    def put(self, key: str, evidence: Evidence) -> None:
+        """Remember `evidence` under `key`."""
+        self._keep(key, evidence)
+        if self._folder is not None:
+            save_evidence(self._path(key), evidence)
+
+    def _keep(self, key: str, evidence: Evidence) -> None:
+        with self._lock:
+            self._memory[key] = evidence
+            self._memory.move_to_end(key)
+            while len(self._memory) > 1 and sum(map(_size, self._memory.values())) > self._limit:
+                self._memory.popitem(last=False)
+
+    def _path(self, key: str) -> Path:
+        assert self._folder is not None
+        return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
+
+    def _read(self, key: str) -> Evidence | None:
+        return None if self._folder is None else load_evidence(self._path(key))
+
+
+def load_evidence(path: Path) -> Evidence | None:
+    """Read what `save_evidence` wrote; None where it is absent or damaged: the network looks again."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            header = json.loads(str(file["header"]))
+            maps = {name: file[f"map_{i}"] for i, name in enumerate(header.pop("names"))}
+        return Evidence(maps=maps, **{**header, "shape": tuple(header["shape"])})
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+
+
+def save_evidence(path: Path, evidence: Evidence) -> None:
+    """Write evidence as a compressed ``.npz`` file, whole or not at all."""
+    header = {
+        "names": list(evidence.maps),
+        "stride": evidence.stride,
+        "shape": evidence.shape,
+        "mpp": evidence.mpp,
+        "model": evidence.model,
+        "field_digest": evidence.field_digest,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    with partial.open("wb") as file:
+        maps: dict[str, Any] = {f"map_{i}": value for i, value in enumerate(evidence.maps.values())}
+        np.savez_compressed(file, header=np.array(json.dumps(header)), **maps)
+    os.replace(partial, path)
+
+
+def _size(evidence: Evidence) -> int:
+    return sum(score_map.nbytes for score_map in evidence.maps.values())

@@ -1,0 +1,204 @@
+"""Which detectors exist, which versions of their weights are here, and how to load one.
+
+A detector is a class marked ``@register("name")`` in a file of this folder; it is found by looking there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+
+import platformdirs
+
+from ..errors import WeightsError
+from .card import ModelCard, read_card
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Class = TypeVar("Class", bound=type)
+
+
+class DenseNetwork(Protocol):
+    """What inference and training ask of a network; an ``nn.Module`` besides.
+
+    Attributes
+    ----------
+    stride : int
+        Input pixels for each cell of its output.
+    multiple : int
+        Input height and width must be multiples of it.
+    map_names : tuple of str
+        Names of its score maps.
+    """
+
+    stride: int
+    multiple: int
+    map_names: tuple[str, ...]
+
+    def scores(self, pixels: Tensor) -> Tensor:
+        """(N, 3, H, W) RGB in [0, 255] -> (N, len(map_names), H / stride, W / stride) in [0, 1]."""
+        ...
+
+
+class DetectorClass(Protocol):
+    """What a registered class offers."""
+
+    detector_name: str
+    title: str
+    configs: tuple[str, ...]
+
+    @staticmethod
+    def build(config: str) -> nn.Module:
+        """The network of a configuration, with fresh weights; a `DenseNetwork`."""
+        ...
+
+    @staticmethod
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
+        """The training loss of a batch."""
+        ...
+
+
+def register(name: str) -> Callable[[Class], Class]:
+    """Mark a class as the detector `name`."""
+
+    def mark(cls: Class) -> Class:
+        cls.detector_name = name  # type: ignore[attr-defined]
+        return cls
+
+    return mark
+
+
+def detectors() -> dict[str, DetectorClass]:
+    """All registered detectors by name. Imports torch."""
+    package = importlib.import_module(__package__)
+    found: dict[str, DetectorClass] = {}
+    for info in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"{__package__}.{info.name}")
+        for value in vars(module).values():
+            if isinstance(value, type) and "detector_name" in vars(value):
+                found[value.detector_name] = cast(DetectorClass, value)
+    return dict(sorted(found.items()))
+
+
+def detector_class(name: str) -> DetectorClass:
+    """The detector `name`.
+
+    Raises
+    ------
+    WeightsError
+        If there is none.
+    """
+    known = detectors()
+    if name not in known:
+        raise WeightsError(f"there is no detector '{name}'; there are: {', '.join(known)}")
+    return known[name]
+
+
+@dataclass(eq=False)
+class Detector:
+    """A network with weights and its card, ready to look at fields.
+
+    For inference only: batch normalisations are folded into convolutions. To train on, build the network
+    and load its weights (`weights.load_weights`).
+    """
+
+    card: ModelCard
+    network: nn.Module
+
+    @property
+    def dense(self) -> DenseNetwork:
+        """The network, as inference sees it."""
+        return cast(DenseNetwork, self.network)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sha256 of the weights file, or of the weights themselves where they came from no file."""
+        if self.card.sha256:
+            return self.card.sha256
+        sha = hashlib.sha256()
+        for key, value in sorted(self.network.state_dict().items()):
+            sha.update(key.encode())
+            sha.update(value.detach().cpu().contiguous().numpy().tobytes())
+        return sha.hexdigest()
+
+
+def user_folder() -> Path:
+    """Where a user's own model versions are kept."""
+    return Path(platformdirs.user_data_dir("napari-mitosis", appauthor=False)) / "models"
+
+
+def _cards(folder: Path | None) -> list[tuple[ModelCard, Path]]:
+    """Every card with the path of its weights: shipped ones first, then the user's, then `folder`'s."""
+    shipped = Path(str(resources.files("napari_mitosis") / "weights"))
+    places = [shipped, user_folder()] if folder is None else [folder]
+    found = []
+    for place in places:
+        for path in sorted(place.glob("*.json")) if place.is_dir() else ():
+            weights = path.with_suffix(".safetensors")
+            if weights.is_file():
+                found.append((read_card(path), weights))
+    return found
+
+
+def list_cards(folder: Path | None = None) -> list[ModelCard]:
+    """Cards of the model versions that can be loaded, oldest version of each detector first.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Where to look, instead of the shipped and the user's models.
+
+    Raises
+    ------
+    WeightsError
+        If a card is damaged.
+    """
+    return sorted((card for card, _ in _cards(folder)), key=lambda c: (c.detector, version_key(c.version)))
+
+
+def version_key(version: str) -> tuple[int | str, ...]:
+    """Sort key under which 1.10.0 comes after 1.9.0."""
+    return tuple(int(part) if part.isdigit() else part for part in version.replace("-", ".").split("."))
+
+
+def load_detector(name: str = "segmitos", folder: Path | None = None) -> Detector:
+    """Load a model version.
+
+    Parameters
+    ----------
+    name : str
+        ``detector`` (its newest version) or ``detector@version``.
+    folder : Path, optional
+        Where to look, instead of the shipped and the user's models.
+
+    Raises
+    ------
+    WeightsError
+        If there is no such version, its file is damaged or does not fit the network.
+    """
+    detector, _, version = name.partition("@")
+    matches = [
+        (card, path)
+        for card, path in _cards(folder)
+        if card.detector == detector and version in ("", card.version)
+    ]
+    if not matches:
+        known = ", ".join(card.name for card in list_cards(folder)) or "none"
+        raise WeightsError(f"there are no weights for '{name}'; there are: {known}")
+    card, path = max(matches, key=lambda match: version_key(match[0].version))
+    from .trunks import fold_batch_norms
+    from .weights import file_sha256, load_weights
+
+    if card.sha256 and file_sha256(path) != card.sha256:
+        raise WeightsError(f"{path.name} is not the file that its card describes (sha256 differs)")
+    network = detector_class(card.detector).build(card.config)
+    load_weights(network, path)
+    return Detector(card, fold_batch_norms(network.eval()))

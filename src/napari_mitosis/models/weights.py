@@ -1,0 +1,97 @@
+"""Weights in and out of safetensors files, and in from the common published state dicts. Nothing is unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ..errors import WeightsError
+from .card import ModelCard
+
+
+def file_sha256(path: Path) -> str:
+    """Hex sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors file; half precision becomes float32.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, damaged or a pickle.
+    """
+    if path.suffix in (".pth", ".pt", ".bin", ".ckpt"):
+        raise WeightsError(f"{path.name} is a pickle and could run code; convert it to safetensors first")
+    try:
+        state = load_file(path)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise WeightsError(f"{path.name} cannot be read as weights: {error}") from error
+    return {k: v.float() if v.dtype in (torch.float16, torch.bfloat16) else v for k, v in state.items()}
+
+
+def check_state(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Compare keys and shapes with those of `network`.
+
+    Raises
+    ------
+    WeightsError
+        Naming the first keys that are missing, too many or of another shape.
+    """
+    own = network.state_dict()
+    problems = [f"{k} is missing" for k in own if k not in state]
+    problems += [f"{k} is unknown" for k in state if k not in own]
+    problems += [
+        f"{k} has shape {tuple(state[k].shape)}, not {tuple(own[k].shape)}"
+        for k in own
+        if k in state and state[k].shape != own[k].shape
+    ]
+    if problems:
+        more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+        raise WeightsError(f"{source} does not fit the network: {'; '.join(problems[:3])}{more}")
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Load a safetensors file into `network`.
+
+    Raises
+    ------
+    WeightsError
+        If it is damaged or does not fit.
+    """
+    state = read_state(path)
+    check_state(network, state, path.name)
+    network.load_state_dict(state)
+
+
+def publish(network: nn.Module, card: ModelCard, folder: Path) -> ModelCard:
+    """Write weights (float16) and card as ``detector-version``; the card appears last, so never without weights.
+
+    Returns
+    -------
+    ModelCard
+        With its sha256.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = f"{card.detector}-{card.version}"
+    weights = folder / f"{stem}.safetensors"
+    partial = folder / f"{stem}.{os.getpid()}.partial"
+    state = {
+        k: (v.half() if v.dtype == torch.float32 else v).detach().cpu().contiguous()
+        for k, v in network.state_dict().items()
+    }
+    save_file(state, partial)
+    card = card.model_copy(update={"sha256": file_sha256(partial)})
+    os.replace(partial, weights)
+    card.save(partial)
+    os.replace(partial, folder / f"{stem}.json")
+    return card

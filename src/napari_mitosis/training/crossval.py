@@ -1,0 +1,175 @@
+"""Measure a recipe on fields that its networks did not train on.
+
+Protocol S (same slides): the fields of each slide are dealt over four folds, as the papers split them.
+Protocol N (new slide): each slide is a fold. Either way every field is scored once, by a network that never
+saw it, and its decision rule is chosen on the scores of the other folds, never on its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import imagecodecs
+import numpy as np
+from torch import nn
+
+from ..datasets.crops import Crop
+from ..datasets.sample import Sample
+from ..decide import Rule, decide
+from ..evaluate import Evaluation, FieldResult, evaluate
+from ..evidence import Evidence
+from ..field import Field
+from ..inference.cache import load_evidence, save_evidence
+from ..inference.predict import predict
+from ..jobs import Job, Progress
+from ..models.card import ModelCard
+from ..models.registry import Detector
+from ..models.trunks import fold_batch_norms
+from ..models.weights import load_weights
+from ..sweep import sweep_rule
+from .recipe import Recipe, train_fields
+
+Protocol = Literal["S", "N"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A field of a fold with what a network that never saw it made of it.
+
+    Attributes
+    ----------
+    resaved : Evidence
+        Of the same field after one more JPEG compression at quality 80.
+    """
+
+    sample: Sample
+    fold: str
+    evidence: Evidence
+    resaved: Evidence
+
+
+def folds(samples: Sequence[Sample], protocol: Protocol, count: int = 4) -> dict[str, list[int]]:
+    """Indices of the test fields of each fold, by its name."""
+    if protocol == "N":
+        cases = sorted({s.case for s in samples})
+        return {f"N-{case}": [i for i, s in enumerate(samples) if s.case == case] for case in cases}
+    places: dict[str, int] = {}
+    dealt: dict[str, list[int]] = {f"S-{k}": [] for k in range(count)}
+    for i in sorted(range(len(samples)), key=lambda i: (samples[i].case, samples[i].field.name)):
+        case = samples[i].case
+        # Slides start at different folds, so that all folds are of about the same size.
+        first = sorted({s.case for s in samples}).index(case)
+        k = (places.get(case, 0) + first) % count
+        places[case] = places.get(case, 0) + 1
+        dealt[f"S-{k}"].append(i)
+    return dealt
+
+
+def cross_validate(
+    build: type[nn.Module],
+    base: Path,
+    card: ModelCard,
+    samples: Sequence[Sample],
+    others: Sequence[Sample],
+    crops: Sequence[Crop],
+    recipe: Recipe,
+    protocol: Protocol,
+    folder: Path,
+) -> Job[list[Scored]]:
+    """Train one network for each fold and score the fold's fields with it.
+
+    What is done already (weights, evidence) is taken from `folder`, so a killed run goes on.
+
+    Parameters
+    ----------
+    build : class
+        Makes the network.
+    base : Path
+        Weights to start each fold from; trained on none of `samples`.
+    others : sequence of Sample
+        Fields of other data sets, scored by each fold's network and written beside the rest.
+    folder : Path
+        One folder for each fold is made in it.
+    """
+    scored: list[Scored] = []
+    dealt = folds(samples, protocol)
+    for name, test in dealt.items():
+        place = folder / name
+        network = build()
+        if (place / "model.safetensors").exists():
+            load_weights(network, place / "model.safetensors")
+        else:
+            load_weights(network, base)
+            train = [s for i, s in enumerate(samples) if i not in test]
+            network = yield from _named(train_fields(network, train, crops, recipe, place), name)
+        detector = Detector(card, fold_batch_norms(network.eval()))
+        for sample in [samples[i] for i in test]:
+            evidence = yield from _score(sample.field, detector, place / "evidence", name)
+            resaved = yield from _score(_resave(sample.field), detector, place / "evidence", name)
+            scored.append(Scored(sample, name, evidence, resaved))
+        for sample in others:
+            yield from _score(sample.field, detector, place / "evidence", name)
+    return scored
+
+
+def _named(job: Job[T], name: str) -> Job[T]:
+    """The same job, saying which fold it is."""
+    while True:
+        try:
+            progress = next(job)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        yield Progress(progress.done, progress.total, f"{name}: {progress.message}", progress.metrics)
+
+
+def _score(field: Field, detector: Detector, folder: Path, name: str) -> Job[Evidence]:
+    path = folder / f"{field.name}.npz"
+    known = load_evidence(path)
+    if known is not None:
+        return known
+    evidence = yield from _named(predict(field, detector), f"{name}: {field.name}")
+    save_evidence(path, evidence)
+    return evidence
+
+
+def _resave(field: Field, quality: int = 80) -> Field:
+    """The field after one more JPEG compression."""
+    coded = imagecodecs.jpeg8_encode(np.ascontiguousarray(field.numpy()), level=quality)
+    return Field.from_array(imagecodecs.jpeg8_decode(coded), field.mpp, f"{field.name}-jpeg{quality}")
+
+
+def cross_fitted_rules(scored: Sequence[Scored], start: Rule, radius_um: float) -> dict[str, Rule]:
+    """For each fold the rule that is best on all other folds."""
+    rules = {}
+    for name in sorted({s.fold for s in scored}):
+        rest = [(s.evidence, s.sample.centroids_yx()) for s in scored if s.fold != name]
+        rules[name], _ = sweep_rule(rest, start, radius_um)
+    return rules
+
+
+def measure(
+    scored: Sequence[Scored], rules: Mapping[str, Rule], radius_um: float, *, resaved: bool = False
+) -> Evaluation:
+    """Pooled precision, recall and F of all folds, each decided by its own rule."""
+    results = [
+        FieldResult(
+            s.sample.field.name,
+            s.sample.case,
+            decide(s.resaved if resaved else s.evidence, rules[s.fold]),
+            s.sample.centroids_yx(),
+            s.evidence.mpp,
+        )
+        for s in scored
+    ]
+    return evaluate(results, radius_um)
+
+
+def write_rules(path: Path, rules: Mapping[str, Rule]) -> None:
+    """Keep the rules of the folds as JSON."""
+    path.write_text(json.dumps({k: asdict(v) for k, v in rules.items()}, indent=2) + "\n", encoding="utf-8")
