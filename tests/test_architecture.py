@@ -17,7 +17,7 @@ MAX_FUNCTION_LINES = 60
 # From the ground up; a part imports its own floor and those below it.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "resolution", "pixels", "field", "tables", "evidence"}),
-    frozenset({"jobs", "decide", "floor", "grade", "evaluate", "overlay"}),
+    frozenset({"jobs", "decide", "grade", "evaluate", "overlay", "reader"}),
     frozenset({"models", "datasets", "annotations"}),
     frozenset({"inference", "training"}),
     frozenset({"session"}),
@@ -187,23 +187,24 @@ def mutable_names(tree: ast.Module) -> set[str]:
     return names - {"__all__"}
 
 
+def changed_by(node: ast.AST) -> list[str]:
+    """The things whose contents one node changes: ``x[k] = v``, ``x += v``, ``x.append(v)``."""
+    if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
+        return [ast.unparse(node.value)]
+    if isinstance(node, ast.AugAssign):
+        return [ast.unparse(node.target)]
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in MUTATING:
+        return [ast.unparse(node.func.value)]
+    return []
+
+
 def mutations(tree: ast.Module, names: set[str]) -> list[str]:
     """Places where one of these names is changed, or any name is declared global."""
-    found = []
+    found: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Global):
             found.append(f"{node.lineno}: global {', '.join(node.names)}")
-        elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
-            if ast.unparse(node.value) in names:
-                found.append(f"{node.lineno}: {ast.unparse(node)}")
-        elif isinstance(node, ast.AugAssign) and ast.unparse(node.target) in names:
-            found.append(f"{node.lineno}: {ast.unparse(node)}")
-        elif (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr in MUTATING
-            and ast.unparse(node.func.value) in names
-        ):
+        elif any(target in names for target in changed_by(node)):
             found.append(f"{node.lineno}: {ast.unparse(node)}")
     return found
 

@@ -1,0 +1,48 @@
+"""The commands in one list."""
+
+from __future__ import annotations
+
+import typer
+
+from .. import __version__
+from . import datasets, detect, evaluate, models, train, window
+from .console import stdout
+
+app = typer.Typer(
+    name="napari-mitosis",
+    help="Find, count and review mitotic figures in H&E fields. Research use only. "
+    "Without a command it opens napari.",
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("open")(window.open_window)
+app.command("demo")(window.demo)
+app.command("detect")(detect.detect)
+app.command("evaluate")(evaluate.evaluate)
+app.add_typer(models.app, name="models")
+app.add_typer(datasets.app, name="datasets")
+app.add_typer(train.app, name="train")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        stdout().print(f"napari-mitosis {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Print the version and stop."
+    ),
+) -> None:
+    """Open napari with the detect dock, unless a command is given."""
+    if context.invoked_subcommand is None:
+        window.show([], detect=False, mpp=None)
+
+
+def main() -> None:
+    """Entry point of the ``napari-mitosis`` command."""
+    app()

@@ -1,0 +1,69 @@
+"""What all commands share: where text goes, how a job shows its progress, how an error is told."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from ..errors import MitosisError
+from ..jobs import Job, Progress, run
+
+T = TypeVar("T")
+
+_PIPE_WIDTH = 160
+
+
+def stdout() -> Console:
+    """Where results go. In a pipe, tables are not cut at 80 columns."""
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+
+
+def stderr() -> Console:
+    """Where progress and errors go."""
+    return Console(file=sys.stderr, width=None if sys.stderr.isatty() else _PIPE_WIDTH)
+
+
+@contextmanager
+def errors_told() -> Iterator[None]:
+    """Turn an expected error into one line and exit code 1."""
+    try:
+        yield
+    except (MitosisError, OSError, ValueError) as error:
+        stderr().print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False)
+        raise typer.Exit(1) from error
+
+
+def run_shown(job: Job[T], counts: str | None = None) -> T:
+    """Run a job with a progress bar on standard error.
+
+    Parameters
+    ----------
+    job : Job
+        A job that has not been started.
+    counts : str, optional
+        Name of what its steps are ("tiles"): shown as "3/16 tiles". A per cent where absent.
+
+    Returns
+    -------
+    object
+        What the job returns.
+    """
+    console = stderr()
+    amount = MofNCompleteColumn() if counts else TextColumn("{task.percentage:>3.0f}%")
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), amount)
+    with Bar(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(counts or "", total=None)
+
+        def show(step: Progress) -> None:
+            words = [step.message, *(f"{name} {value:.4g}" for name, value in step.metrics.items())]
+            bar.update(task, completed=step.done, total=step.total or None, description="  ".join(filter(None, words)))
+
+        return run(job, on_progress=show)

@@ -1,0 +1,146 @@
+"""``napari-mitosis detect``: files and folders in, a table, a summary and pictures out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from .console import errors_told, run_shown, stderr, stdout
+
+if TYPE_CHECKING:
+    from ..batch import BatchReport
+    from ..decide import Rule
+
+INPUTS = typer.Argument(..., metavar="FILES|FOLDER", help="Images, or folders of images.")
+MODEL = typer.Option("segmitos", "--model", help="Detector, or detector@version ('models' lists them).")
+MODELS = typer.Option(None, "--models", help="Folder of weights and cards, instead of the shipped and your own.")
+OUT = typer.Option(Path("out"), "--out", help="Folder for the results.")
+MPP = typer.Option(None, "--mpp", min=0.01, max=10.0, help="um/px of all files; overrides what they state.")
+DEVICE = typer.Option("auto", "--device", help="auto, cpu, cuda or mps.")
+SCORE = typer.Option(None, "--score", min=0.0, max=1.0, help="Least mean score of a detection.")
+AREA = typer.Option(None, "--area", min=0.0, help="Least area of a detection in um2.")
+MAX_AREA = typer.Option(None, "--max-area", min=0.0, help="Largest area of a detection in um2.")
+SMOOTHING = typer.Option(None, "--smoothing", min=0.0, help="Sigma in um of the Gaussian over the score map.")
+THRESHOLD = typer.Option(None, "--threshold", help="'otsu', or a number between 0 and 1.")
+DISTANCE = typer.Option(None, "--distance", min=0.0, help="Nearer than this many um, two blobs are one mitosis.")
+RECURSIVE = typer.Option(False, "--recursive", "-r", help="Take the images in subfolders, too.")
+PICTURES = typer.Option(True, "--pictures/--no-pictures", help="Write overlays and score maps as PNG.")
+
+
+def detect(
+    inputs: list[Path] = INPUTS,
+    model: str = MODEL,
+    out: Path = OUT,
+    mpp: float | None = MPP,
+    device: str = DEVICE,
+    score: float | None = SCORE,
+    area: float | None = AREA,
+    max_area: float | None = MAX_AREA,
+    smoothing: float | None = SMOOTHING,
+    threshold: str | None = THRESHOLD,
+    distance: float | None = DISTANCE,
+    recursive: bool = RECURSIVE,
+    pictures: bool = PICTURES,
+    models: Path | None = MODELS,
+) -> None:
+    """Find mitoses in images and folders of images.
+
+    Writes detections.csv, summary.json and, for each field, an overlay and a score map. What is not given
+    (score, area, ...) comes from the model's card. The exit code is 1 when any file failed; the others are
+    done all the same, and summary.json says which failed and why.
+    """
+    wanted = {
+        "min_score": score,
+        "min_area_um2": area,
+        "max_area_um2": max_area,
+        "smoothing_um": smoothing,
+        "threshold": parse_threshold(threshold),
+        "min_distance_um": distance,
+    }
+    with errors_told():
+        report = detect_and_tell(inputs, model, out, mpp, device, wanted, recursive, pictures, models)
+    if report.failed:
+        raise typer.Exit(1)
+
+
+def detect_and_tell(
+    inputs: list[Path],
+    model: str,
+    out: Path,
+    mpp: float | None = None,
+    device: str = "auto",
+    wanted: dict[str, Any] | None = None,
+    recursive: bool = False,
+    pictures: bool = True,
+    models: Path | None = None,
+) -> BatchReport:
+    """Run a batch with progress and print its table.
+
+    Raises
+    ------
+    MitosisError
+        When nothing could be started: no image, no such model, no such device.
+    """
+    from ..batch import detect_fields, find_fields  # imports torch: `--help` need not wait for it
+    from ..inference.device import choose_device
+    from ..models.registry import load_detector
+
+    files = find_fields(inputs, recursive, skip=out)
+    choose_device(device)
+    detector = load_detector(model, models)
+    rule = with_wishes(detector.card.decision_rule(), wanted or {})
+    job = detect_fields(files, detector, out, rule=rule, mpp=mpp, device=device, pictures=pictures)
+    report = run_shown(job)
+    tell(report, out)
+    return report
+
+
+def with_wishes(rule: Rule, wanted: dict[str, Any]) -> Rule:
+    """The card's rule with what was asked for on the command line."""
+    return replace(rule, **{name: value for name, value in wanted.items() if value is not None})
+
+
+def parse_threshold(text: str | None) -> float | str | None:
+    """``otsu`` or a number in [0, 1].
+
+    Raises
+    ------
+    typer.BadParameter
+        When it is neither.
+    """
+    if text is None or text == "otsu":
+        return text
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= 1.0:
+        raise typer.BadParameter(f"'{text}' is neither 'otsu' nor a number between 0 and 1", param_hint="--threshold")
+    return value
+
+
+def tell(report: BatchReport, out: Path) -> None:
+    """Print what was found, and where it lies."""
+    table = Table("file", title=f"Mitoses by {report.model} (research use only)")
+    for name in ("mitoses", "mm2", "per mm2", "95 % interval", "s"):
+        table.add_column(name, justify="right")
+    for one in report.fields:
+        if one.error is None:
+            interval = f"{one.density_low:.1f} - {one.density_high:.1f}"
+            figures = (str(one.count), f"{one.area_mm2:.3f}", f"{one.density_per_mm2:.1f}", interval, f"{one.seconds:.2f}")
+            table.add_row(escape(one.file), *figures)
+        else:
+            table.add_row(escape(one.file), "[red]failed[/]")
+    console = stdout()
+    console.print(table)
+    console.print(f"{out / 'detections.csv'} and summary.json written", highlight=False, markup=False, soft_wrap=True)
+    if report.failed:
+        errors = stderr()
+        errors.print(f"[bold red]{len(report.failed)} of {len(report.fields)} files failed:[/]", highlight=False)
+        for one in report.failed:
+            errors.print(f"  {escape(one.error or '')}  [dim]({escape(one.file)})[/]", highlight=False, soft_wrap=True)

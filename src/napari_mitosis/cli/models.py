@@ -1,0 +1,58 @@
+"""``napari-mitosis models``: which model versions are here, and what their cards say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from .console import errors_told, stdout
+
+app = typer.Typer(help="Model versions and their cards.", invoke_without_command=True)
+
+FOLDER = typer.Option(None, "--models", help="Folder of weights and cards, instead of the shipped and your own.")
+
+
+@app.callback()
+def start(context: typer.Context, folder: Path | None = FOLDER) -> None:
+    """List the model versions that can be loaded, unless a command is given."""
+    if context.invoked_subcommand is None:
+        list_models(folder)
+
+
+@app.command("list")
+def list_models(folder: Path | None = FOLDER) -> None:
+    """List the model versions that can be loaded."""
+    from ..models.registry import list_cards
+
+    with errors_told():
+        cards = list_cards(folder)
+    table = Table("model", "configuration", title="Models")
+    table.add_column("parameters", justify="right")
+    table.add_column("um/px", justify="right")
+    table.add_column("measured F (95 % interval)")
+    for card in cards:
+        measures = "\n".join(
+            f"{m.f:.2f} ({m.f_low:.2f} - {m.f_high:.2f}) {escape(m.name)}, {m.radius_um:g} um" for m in card.measures
+        )
+        table.add_row(card.name, card.config, f"{card.parameters:,}", f"{card.mpp:g}", measures or "not measured")
+    stdout().print(table if cards else "There are no models here.")
+
+
+@app.command("show")
+def show(
+    name: str = typer.Argument(..., help="Detector (its newest version), or detector@version."),
+    folder: Path | None = FOLDER,
+) -> None:
+    """Print a model's card as JSON: its data, thresholds, measures and terms of use."""
+    from ..errors import WeightsError
+    from ..models.registry import list_cards
+
+    with errors_told():
+        cards = list_cards(folder)
+        chosen = [card for card in cards if name in (card.name, card.detector)]
+        if not chosen:
+            raise WeightsError(f"There is no model '{name}'; there are: {', '.join(c.name for c in cards) or 'none'}.")
+    stdout().print_json(chosen[-1].model_dump_json())
