@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import FieldError, UnknownResolution
-from .pixels import LazyPixels, can_read_in_parts, open_pixels
+from .pixels import LazyPixels, open_pixels
 from .resolution import check_mpp, sidecar_mpp
 
 _DIGEST_STRIP_PX = 4 * 2**20
@@ -56,7 +56,7 @@ class Field:
         """
         height, width = self.shape
         strip = max(1, min(height, _DIGEST_STRIP_PX // max(1, width)))
-        if isinstance(self.pixels, LazyPixels) and not can_read_in_parts(self.pixels):
+        if isinstance(self.pixels, LazyPixels) and not self.pixels.in_parts:
             strip = max(1, height)
         sha = hashlib.sha256(f"{height},{width};".encode())
         for y0 in range(0, height, strip):
@@ -191,8 +191,9 @@ class Field:
 def open_field(path: str | PathLike[str], mpp: float | None = None) -> Field:
     """Open an image file as a field.
 
-    TIFF (plain, tiled, OME, ImageJ, pyramidal: level 0) stays on disk and is decoded where it is read;
-    PNG, BMP and JPEG are decoded at once, for they cannot be read in parts.
+    TIFF (plain, tiled, OME, ImageJ, pyramidal: level 0) of many tiles or strips stays on disk and is
+    decoded where it is read; PNG, BMP, JPEG and TIFF of one strip cannot be read in parts: they are
+    decoded at once.
 
     Parameters
     ----------
@@ -208,13 +209,13 @@ def open_field(path: str | PathLike[str], mpp: float | None = None) -> Field:
         Naming the file and the reason.
     """
     field = lazy_field(path, mpp)
-    return field if can_read_in_parts(field.pixels) else field.loaded()
+    return field if field.pixels.in_parts else field.loaded()
 
 
 def lazy_field(path: str | PathLike[str], mpp: float | None = None) -> Field:
     """Open an image file as `open_field` does, reading only its header whatever the format.
 
-    A PNG, BMP or JPEG is decoded anew at each read: use `Field.loaded` before reading it in parts.
+    What cannot be read in parts is decoded anew at each read: use `Field.loaded` before reading it in parts.
 
     Raises
     ------

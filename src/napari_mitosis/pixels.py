@@ -25,6 +25,8 @@ MAX_WHOLE_PX = 178_956_970
 MAX_CHUNK_BYTES = 64 * 2**20
 """A TIFF whose tiles or strips are larger than this cannot be read in parts at a bearable cost."""
 
+_FEW_CHUNKS = 8  # with fewer tiles or strips in the image, decoding it whole is the cheaper way
+
 _MAX_PX_PER_BYTE = 2_000  # no lossless or JPEG encoder packs more pixels into a byte of its file
 
 _TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
@@ -40,6 +42,8 @@ class LazyPixels:
         The file.
     shape : tuple of int
         (H, W, 3), from the header.
+    in_parts : bool
+        Whether a slice costs about as much as its share of the file; else each decodes most of it.
 
     Notes
     -----
@@ -52,6 +56,7 @@ class LazyPixels:
     def __init__(self, path: Path, height: int, width: int) -> None:
         self.path = path
         self.shape = (height, width, 3)
+        self.in_parts = False
 
     @property
     def size(self) -> int:
@@ -116,9 +121,10 @@ class ImagePixels(LazyPixels):
 class TiffPixels(LazyPixels):
     """Pixels of the first series of a TIFF, level 0; a slice decodes only the tiles or strips it touches."""
 
-    def __init__(self, path: Path, height: int, width: int, channels_first: bool) -> None:
+    def __init__(self, path: Path, height: int, width: int, channels_first: bool, in_parts: bool) -> None:
         super().__init__(path, height, width)
         self.channels_first = channels_first
+        self.in_parts = in_parts
 
     def _decode(self, y0: int, y1: int, x0: int, x1: int) -> NDArray[np.uint8]:
         import zarr  # slow to import, and only large fields need it
@@ -162,11 +168,6 @@ def open_pixels(path: Path) -> tuple[LazyPixels, float | None]:
     except Exception as error:  # a damaged header can trip any part of a parser
         raise FieldError(path, f"the file is damaged ({_brief(error)})") from error
     raise FieldError(path, "it is not a TIFF, PNG, BMP or JPEG image")
-
-
-def can_read_in_parts(pixels: LazyPixels) -> bool:
-    """Tell whether slices cost about as much as their share of the file."""
-    return isinstance(pixels, TiffPixels)
 
 
 def _head(path: Path) -> bytes:
@@ -245,18 +246,24 @@ def _open_tiff(path: Path) -> tuple[LazyPixels, float | None]:
             raise FieldError(path, reason)
         axes = level.axes
         height, width = (int(level.shape[axes.index(axis)]) for axis in "YX")
-        if math.prod(page.chunks) > MAX_CHUNK_BYTES and height * width > MAX_WHOLE_PX:
+        if (height, width) != (page.imagelength, page.imagewidth):
+            raise FieldError(path, "the file is damaged (its header states two different sizes)")
+        chunk_bytes = math.prod(page.chunks)
+        in_parts = chunk_bytes <= MAX_CHUNK_BYTES and chunk_bytes * _FEW_CHUNKS <= math.prod(level.shape)
+        if not in_parts and height * width > MAX_WHOLE_PX:
             raise FieldError(path, _too_large())
         try:
             mpp = tiff_mpp(tif)
         except ValueError as error:
             raise FieldError(path, str(error)) from error
-        return TiffPixels(path, height, width, channels_first=axes != "YXS"), mpp
+        return TiffPixels(path, height, width, channels_first=not axes.startswith("YX"), in_parts=in_parts), mpp
 
 
 def _why_not_tiff(level: Any, page: Any, is_ome: bool) -> str | None:
     if level.dtype is None or level.dtype != np.uint8:
         kind = level.dtype if level.dtype is not None else "an unknown type"
+        if level.dtype is not None and level.dtype.kind in "ui":
+            kind = f"{level.dtype.itemsize * 8}-bit ({level.dtype})"
         return f"its values are {kind}; save it as 8-bit RGB"
     photometric = getattr(page.photometric, "name", str(page.photometric))
     if photometric in ("PALETTE", "SEPARATED", "CIELAB", "ICCLAB", "ITULAB", "CFA", "LOGLUV"):
@@ -283,7 +290,7 @@ def _why_not_tiff(level: Any, page: Any, is_ome: bool) -> str | None:
 def _why_torn(page: Any, file_bytes: int) -> str | None:
     """Why the tiles or strips cannot all be in the file, as in a torn download or a forged header."""
     offsets, counts = page.dataoffsets, page.databytecounts
-    if len(offsets) != len(counts) or not any(counts):
+    if len(offsets) != len(counts) or len(offsets) < math.prod(page.chunked) or not any(counts):
         return "its pixel data are missing"
     if any(start + count > file_bytes for start, count in zip(offsets, counts, strict=True)):
         return "the file is truncated: some of its pixel data are missing"
