@@ -16,7 +16,7 @@ from ..jobs import Progress
 if TYPE_CHECKING:
     import requests
 
-_CHUNK_BYTES = 2**18
+_CHUNK_BYTES = 2**16
 _PAUSE_S = 0.1
 _TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 
