@@ -18,7 +18,7 @@ MAX_FUNCTION_LINES = 60
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "resolution", "pixels", "field", "tables", "evidence"}),
     frozenset({"jobs", "decide", "grade", "evaluate", "overlay", "reader"}),
-    frozenset({"models", "datasets", "annotations"}),
+    frozenset({"models", "datasets", "annotations", "samples"}),
     frozenset({"inference", "training"}),
     frozenset({"session"}),
     frozenset({"batch"}),

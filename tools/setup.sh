@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 extra="${1:?which extra: all or dev}"
 venv="${VENV:-.venv}"
-torch="${TORCH:-torch==2.13.0}"
+read -ra torch <<<"${TORCH:-torch==2.13.0}" # pip's options may follow, such as --index-url
 
 pick_python() {
   local name
@@ -39,10 +39,10 @@ for done in "$stamp" "$venv/.installed-dev"; do # dev holds all
   fi
 done
 if ! "$venv/bin/python" -c 'import torch' 2>/dev/null; then
-  # A build without CUDA is a tenth of the size: taken where pip is offered one, by name or as a local file.
-  echo "packages: $torch"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$torch" ||
-    echo "packages: no $torch here; the range in pyproject.toml decides"
+  # First and alone, so that a build without CUDA, a tenth of the size, is taken where pip is offered one.
+  echo "packages: ${torch[*]}"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${torch[@]}" ||
+    echo "packages: no ${torch[*]} here; the range in pyproject.toml decides"
 fi
 echo "packages: napari-mitosis[$extra] and what it needs (minutes the first time)"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".[$extra]"

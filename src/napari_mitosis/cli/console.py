@@ -58,8 +58,9 @@ def run_shown(job: Job[T], counts: str | None = None) -> T:
     """
     console = stderr()
     amount = MofNCompleteColumn() if counts else TextColumn("{task.percentage:>3.0f}%")
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), amount)
-    with Bar(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar:
+    text = TextColumn("{task.description}", markup=False)
+    times = (TimeElapsedColumn(), TimeRemainingColumn())
+    with Bar(text, BarColumn(), amount, *times, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(counts or "", total=None)
 
         def show(step: Progress) -> None:

@@ -132,7 +132,8 @@ def tell(report: BatchReport, out: Path) -> None:
     for one in report.fields:
         if one.error is None:
             interval = f"{one.density_low:.1f} - {one.density_high:.1f}"
-            figures = (str(one.count), f"{one.area_mm2:.3f}", f"{one.density_per_mm2:.1f}", interval, f"{one.seconds:.2f}")
+            density = f"{one.density_per_mm2:.1f}"
+            figures = (str(one.count), f"{one.area_mm2:.3f}", density, interval, f"{one.seconds:.2f}")
             table.add_row(escape(one.file), *figures)
         else:
             table.add_row(escape(one.file), "[red]failed[/]")
