@@ -119,10 +119,13 @@ class ImagePixels(LazyPixels):
 
 
 class TiffPixels(LazyPixels):
-    """Pixels of the first series of a TIFF, level 0; a slice decodes only the tiles or strips it touches."""
+    """Pixels of the first series of a TIFF; a slice decodes only the tiles or strips it touches."""
 
-    def __init__(self, path: Path, height: int, width: int, channels_first: bool, in_parts: bool) -> None:
+    def __init__(
+        self, path: Path, height: int, width: int, channels_first: bool, in_parts: bool, level: int = 0
+    ) -> None:
         super().__init__(path, height, width)
+        self.level = level
         self.channels_first = channels_first
         self.in_parts = in_parts
 
@@ -130,7 +133,7 @@ class TiffPixels(LazyPixels):
         import zarr  # slow to import, and only large fields need it
 
         with tifffile.TiffFile(self.path) as tif:
-            store = tif.series[0].aszarr(level=0)
+            store = tif.series[0].aszarr(level=self.level)
             try:
                 array: Any = zarr.open_array(store, mode="r")
                 if self.channels_first:
@@ -138,6 +141,24 @@ class TiffPixels(LazyPixels):
                 return np.ascontiguousarray(array[y0:y1, x0:x1, :3])
             finally:
                 store.close()
+
+    def levels(self) -> list[TiffPixels]:
+        """All levels of the pyramid, largest first; this one alone where there is no pyramid.
+
+        Raises
+        ------
+        FieldError
+            When the file is damaged, changed or gone.
+        """
+        try:
+            with tifffile.TiffFile(self.path) as tif:
+                sizes = [[int(level.shape[level.axes.index(axis)]) for axis in "YX"] for level in tif.series[0].levels]
+        except Exception as error:
+            raise FieldError(self.path, f"its levels cannot be read ({_brief(error)})") from error
+        return [
+            TiffPixels(self.path, height, width, self.channels_first, self.in_parts, number)
+            for number, (height, width) in enumerate(sizes)
+        ]
 
 
 def open_pixels(path: Path) -> tuple[LazyPixels, float | None]:

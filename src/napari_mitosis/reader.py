@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from .errors import FieldError
 from .field import Field, open_field
+from .pixels import MAX_WHOLE_PX, TiffPixels
 
 LayerData = tuple[Any, ...]
 ReaderFunction = Callable[[str | Sequence[str]], list[LayerData]]
@@ -64,12 +66,34 @@ def read_fields(path: str | Sequence[str]) -> list[LayerData]:
     return layers or list(_NO_LAYERS)
 
 
-def field_layer(field: Field) -> LayerData:
-    """Layer data of a field: (pixels, keyword arguments of ``add_image``, "image")."""
+def field_layer(field: Field, max_px: int = MAX_WHOLE_PX) -> LayerData:
+    """Layer data of a field: (pixels, keyword arguments of ``add_image``, "image").
+
+    Parameters
+    ----------
+    field : Field
+        The field.
+    max_px : int
+        A larger field is shown by the levels of its pyramid, for napari decodes a whole level to draw it.
+
+    Raises
+    ------
+    FieldError
+        When the field is larger and its file holds no pyramid.
+    """
     options: dict[str, Any] = {"name": field.name, "rgb": True, "metadata": {FIELD_KEY: field}}
     if field.mpp is not None:
         options |= {"scale": (field.mpp, field.mpp), "units": ("um", "um")}
-    return field.pixels, options, "image"
+    height, width = field.shape
+    if height * width <= max_px or not isinstance(field.pixels, TiffPixels):
+        return field.pixels, options, "image"
+    levels = field.pixels.levels()
+    if math.prod(levels[-1].shape[:2]) > max_px:
+        raise FieldError(
+            field.path or field.name,
+            f"{width} x {height} px are too many to show without a pyramid; save it as a pyramidal TIFF",
+        )
+    return levels, {**options, "multiscale": True}, "image"
 
 
 def field_of(metadata: Mapping[str, Any]) -> Field | None:

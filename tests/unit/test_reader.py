@@ -13,7 +13,7 @@ import tifffile
 
 from napari_mitosis import reader
 from napari_mitosis.errors import FieldError
-from napari_mitosis.field import Field
+from napari_mitosis.field import Field, open_field
 
 RGB = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 
@@ -96,6 +96,27 @@ def test_napari_shows_fields_in_memory_and_on_disk(tiff: Path, tmp_path: Path) -
         assert [str(unit) for unit in layer.units] == ["micrometer", "micrometer"]
         assert layer.get_value((10.2, 7.4), world=True) == pytest.approx(pixels[20, 15])
         assert layer.data.shape == pixels.shape
+
+
+def test_a_slide_is_shown_by_its_pyramid(tmp_path: Path) -> None:
+    layers = pytest.importorskip("napari.layers")
+    big = np.tile(RGB, (20, 20, 1))
+    with tifffile.TiffWriter(tmp_path / "slide.tif") as writer:
+        writer.write(big, tile=(64, 64), photometric="rgb", subifds=1, metadata=None)
+        writer.write(big[::4, ::4], tile=(64, 64), photometric="rgb", subfiletype=1, metadata=None)
+    field = open_field(tmp_path / "slide.tif", mpp=0.25)
+    data, options, _ = reader.field_layer(field, max_px=100_000)
+    assert [level.shape for level in data] == [big.shape, (200, 300, 3)]
+    np.testing.assert_array_equal(np.asarray(data[1]), big[::4, ::4])
+    layer = layers.Image(data, **options)
+    assert layer.multiscale
+    assert layer.extent.world[1] == pytest.approx([800 * 0.25, 1200 * 0.25], abs=0.25)
+
+
+def test_a_slide_without_a_pyramid_is_not_decoded_whole_for_the_screen(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "slide.tif", np.tile(RGB, (20, 20, 1)), photometric="rgb", tile=(64, 64))
+    with pytest.raises(FieldError, match=r"slide\.tif: 1200 x 800 px are too many to show without a pyramid"):
+        reader.field_layer(open_field(tmp_path / "slide.tif"), max_px=100_000)
 
 
 def test_the_reader_needs_neither_napari_nor_qt() -> None:
