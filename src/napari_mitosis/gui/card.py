@@ -1,0 +1,70 @@
+"""A model card as a small page: what it was measured at, what it was trained on, under which terms."""
+
+from __future__ import annotations
+
+from html import escape
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
+
+from ..models.card import Measure, ModelCard
+
+DISCLAIMER = "Research use only, not a medical device."
+
+
+class CardView(QLabel):
+    """Shows a `ModelCard`."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setTextFormat(Qt.TextFormat.RichText)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.setWordWrap(True)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        self.setObjectName("card")
+        self.set_card(None)
+
+    def set_card(self, card: ModelCard | None) -> None:
+        """Show another card, or that there is none."""
+        self.setText(_page(card) if card is not None else "No model is installed.")
+
+
+def headline(card: ModelCard) -> str:
+    """The best known figure of a card in one line."""
+    if not card.measures:
+        return "not measured yet"
+    first = card.measures[0]
+    return f"F {first.f:.2f} ({first.f_low:.2f}–{first.f_high:.2f}), {_short(first)}"
+
+
+def _short(measure: Measure) -> str:
+    return measure.name.split(",")[0]
+
+
+def _page(card: ModelCard) -> str:
+    rows = [
+        ("Network", f"{card.config}, {card.parameters / 1e6:.1f} M parameters, sees {card.mpp:g} µm/px"),
+        ("Trained on", card.trained_on),
+        ("Rule from", card.rule_chosen_on),
+        *((("Split", card.split),) if card.split else ()),
+        *((("Parent", card.parent),) if card.parent else ()),
+        ("Terms", card.terms),
+        *((("Notes", card.notes),) if card.notes else ()),
+    ]
+    cells = "".join(
+        f"<tr><td style='color:#9aa3b2; padding-right:6px'>{escape(name)}</td><td>{escape(text)}</td></tr>"
+        for name, text in rows
+    )
+    measured = "".join(
+        f"<tr><td>{escape(m.name)}</td><td align='right'>&nbsp;<b>{m.f:.3f}</b></td>"
+        f"<td align='right'>&nbsp;{m.f_low:.2f}–{m.f_high:.2f}</td>"
+        f"<td align='right'>&nbsp;{m.precision:.2f}</td><td align='right'>&nbsp;{m.recall:.2f}</td></tr>"
+        for m in card.measures
+    )
+    names = "".join(f"<td align='right'>&nbsp;{name}</td>" for name in ("F", "95 %", "P", "R"))
+    head = f"<tr style='color:#9aa3b2'><td>Measured</td>{names}</tr>"
+    table = f"<table>{head}{measured}</table>" if card.measures else "<p>Not measured yet.</p>"
+    return (
+        f"<b>{escape(card.title)}</b> {escape(card.version)}<br><span style='color:#ffb81c'>{DISCLAIMER}</span>"
+        f"<table>{cells}</table>{table}"
+    )

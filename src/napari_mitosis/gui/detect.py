@@ -1,0 +1,359 @@
+"""The "Detect mitoses" dock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import napari
+import numpy as np
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QApplication, QWidget
+from superqt.utils import QSignalThrottler, signals_blocked
+
+from ..decide import Rule
+from ..errors import MitosisError
+from ..models.card import ModelCard
+from ..models.registry import list_cards
+from ..session import Result, Session
+from . import keys
+from .devices import devices_job
+from .fields import OpenFields
+from .layers import scale_field_layer
+from .live import LiveDecisions
+from .panel import DetectPanel
+from .worker import JobThread, Workers
+
+THROTTLE_MS = 16
+LABELS_AFTER_MS = 250
+
+
+class DetectDock(QWidget):
+    """Detects mitoses in the active field, and lets the rule be tuned while the count follows.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    session : Session, optional
+        A session to show; a new one by default.
+    cards : list of ModelCard, optional
+        The model versions on offer; all installed ones by default.
+    """
+
+    def __init__(
+        self, viewer: napari.Viewer, session: Session | None = None, cards: list[ModelCard] | None = None
+    ) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self.session = session or Session()
+        self.workers = Workers()
+        self.live = LiveDecisions(self.session, self.workers)
+        self.panel = DetectPanel(self)
+        self._wanted_rule: Rule | None = None
+        self._throttle = QSignalThrottler(parent=self)
+        self._throttle.setTimeout(THROTTLE_MS)
+        self._labels_timer = QTimer(self)
+        self._labels_timer.setSingleShot(True)
+        self._labels_timer.setInterval(LABELS_AFTER_MS)
+        self._run: JobThread | None = None
+        self._run_key: Any = None
+        self._at = -1
+        self._was_docked = False
+        self._down = False
+        self._offer(cards)
+        self.fields = OpenFields(viewer, self.session)
+        self._connect()
+        self.fields.changed.connect(self._list_fields)
+        self.fields.refused.connect(self._complain)
+        self._list_fields()
+        self._show_field()
+        keys.bind(viewer, self._actions())
+        # The window may go in several ways; each of them ends the jobs.
+        down = self.workers.shutdown
+        self.destroyed.connect(lambda: down())
+        application = QApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(down)
+        QTimer.singleShot(0, self._probe_devices)
+
+    def _connect(self) -> None:
+        panel, session = self.panel, self.session
+        panel.field.activated.connect(lambda at: self.fields.choose(panel.field.itemData(at)))
+        panel.mpp_entered.connect(self._set_mpp)
+        panel.run_panel.run_wanted.connect(self.run)
+        panel.run_panel.cancel_wanted.connect(self.cancel)
+        panel.run_panel.model.currentIndexChanged.connect(self._update_ready)
+        panel.rule.rule_edited.connect(self._rule_edited)
+        panel.rule.reset_wanted.connect(self._reset_rule)
+        panel.toggled.connect(self._toggled)
+        panel.step_wanted.connect(self.go)
+        self._throttle.triggered.connect(self._decide)
+        self._labels_timer.timeout.connect(self._update_labels)
+        session.active_changed.connect(self._show_field)
+        session.closed.connect(self._field_closed)
+        session.field_changed.connect(self._field_changed)
+        session.rule_changed.connect(self._rule_changed)
+        session.result_changed.connect(self._result_changed)
+
+    def _actions(self) -> dict[str, Any]:
+        panel = self.panel
+        return {
+            "run": self.run,
+            "cancel": self.cancel,
+            "next": lambda: self.go(1),
+            "previous": lambda: self.go(-1),
+            "score_map": panel.toggles["score_map"].click,
+            "detections": panel.toggles["detections"].click,
+            "labels": panel.toggles["labels"].click,
+            "score_down": lambda: panel.rule.step_score(-1),
+            "score_up": lambda: panel.rule.step_score(1),
+            "area_down": lambda: panel.rule.step_area(-1),
+            "area_up": lambda: panel.rule.step_area(1),
+        }
+
+    # Running
+
+    def run(self) -> None:
+        """Let the chosen model look at the active field; does nothing, saying why, where it cannot."""
+        key, card = self.session.active, self.panel.run_panel.chosen
+        why = self._why_not()
+        if why is not None or card is None or key is None:
+            self._complain(why or "")
+            return
+        self.panel.say("")
+        self._run_key = key
+        job = self.session.detection(key, card.name, self.panel.run_panel.device.currentText())
+        self.panel.run_panel.set_running(self.session[key].field.name)
+        self._run = self.workers.start(
+            job,
+            succeeded=self._succeeded,
+            failed=self._failed,
+            progressed=self.panel.run_panel.show_progress,
+            cancelled=self._cancelled,
+        )
+        self._update_ready()
+
+    def cancel(self) -> None:
+        """Stop the run after its present tile."""
+        if self._run is not None:
+            self._run.cancel()
+            self.panel.say("Cancelling…")
+
+    @property
+    def running(self) -> bool:
+        """Whether a network is looking at a field now."""
+        return self._run is not None
+
+    def _succeeded(self, result: Result) -> None:
+        if self._down:
+            return
+        key = result.ticket.key
+        self._ended("")
+        if key not in self.session:
+            return
+        here = key == self.session.active
+        self.fields.results(str(key)).show_evidence(result.evidence, here and self.panel.wants("score_map"))
+        self.fields.results(str(key)).show_detections(result, here and self.panel.wants("detections"))
+        self.session.accept(result)
+
+    def _failed(self, error: Exception) -> None:
+        text = str(error) if isinstance(error, MitosisError) else f"Detection failed: {error or type(error).__name__}"
+        self._ended("")
+        self._complain(text)
+        show_error(text)
+
+    def _cancelled(self) -> None:
+        self._ended("Cancelled.")
+
+    def _ended(self, message: str) -> None:
+        self._run = self._run_key = None
+        self.panel.run_panel.set_running(None)
+        self.panel.say(message)
+        self._update_ready()
+
+    def _probe_devices(self) -> None:
+        """Ask for the devices where it does not hold the window up: that imports torch."""
+        if not self._down:
+            self.workers.start(devices_job(), succeeded=self.panel.run_panel.set_devices)
+
+    # The rule
+
+    def _rule_edited(self, rule: Rule) -> None:
+        self._wanted_rule = rule
+        self._throttle.throttle()
+
+    def _decide(self) -> None:
+        rule, self._wanted_rule = self._wanted_rule, None
+        if rule is not None:
+            self.live.request(rule)
+
+    def _reset_rule(self) -> None:
+        state = self.session.current
+        if state is not None and state.result is not None:
+            self._wanted_rule = None
+            rule = state.result.card.decision_rule()
+            self.panel.rule.set_rule(rule, state.result.threshold)
+            self.live.request(rule)
+
+    def _rule_changed(self, key: Any) -> None:
+        state = self.session.current
+        if key == self.session.active and state is not None and self.panel.rule.rule != state.rule:
+            self.panel.rule.set_rule(state.rule, state.result.threshold if state.result else None)
+
+    # Showing
+
+    def _result_changed(self, key: Any) -> None:
+        state = self.session[key]
+        results = self.fields.results(str(key))
+        if state.result is None:
+            results.remove()
+        else:
+            results.show_detections(state.result)
+        if key == self.session.active:
+            self._show_result()
+
+    def _show_result(self) -> None:
+        """Bring count, histogram and sliders up to date with the active field."""
+        state = self.session.current
+        result = state.result if state is not None else None
+        panel = self.panel
+        panel.summary.show_result(result)
+        self._at = -1
+        panel.set_results(result is not None, len(result.detections) if result is not None else 0)
+        if state is None or result is None:
+            panel.rule.set_rule(None)
+            panel.rule.histogram.set_scores(np.empty(0), np.empty(0))
+            return
+        if self._wanted_rule is None:
+            panel.rule.set_rule(state.rule, result.threshold)
+        scores = (frame["score"].to_numpy() for frame in (result.candidates, result.detections))
+        panel.rule.histogram.set_scores(*scores)
+        if panel.wants("labels"):
+            self._labels_timer.start()
+
+    def _show_field(self, *_: object) -> None:
+        """Another field is looked at."""
+        key = self.session.active
+        panel = self.panel
+        self._wanted_rule = None
+        with signals_blocked(panel.field):
+            panel.field.setCurrentIndex(panel.field.findData(key))
+        state = self.session.current
+        panel.set_field(state.field if state is not None else None)
+        self._show_layers()
+        self._show_result()
+        self._update_ready()
+
+    def _show_layers(self) -> None:
+        """Show the active field with its results, and hide the others."""
+        key = self.session.active
+        wanted = {name: self.panel.wants(name) for name in self.panel.toggles}
+        self.fields.show_only(None if key is None else str(key), wanted)
+
+    def _list_fields(self) -> None:
+        field = self.panel.field
+        with signals_blocked(field):
+            field.clear()
+            for key in self.fields:
+                field.addItem(self.fields.layer(key).name, key)
+            field.setCurrentIndex(field.findData(self.session.active))
+        self._update_ready()
+
+    def _field_closed(self, key: Any) -> None:
+        if key == self._run_key:
+            self.cancel()
+
+    def _field_changed(self, key: Any) -> None:
+        if key == self.session.active:
+            self.panel.set_field(self.session[key].field)
+            self._update_ready()
+
+    def _set_mpp(self, mpp: float) -> None:
+        key = self.session.active
+        if key is not None:
+            scale_field_layer(self.fields.layer(str(key)), mpp)
+            self.session.set_mpp(key, mpp)
+
+    def _toggled(self, name: str, on: bool) -> None:
+        if name == "labels" and on:
+            self._update_labels()
+        state = self.session.current
+        if name != "labels" and on and state is not None and state.result is not None:
+            results = self.fields.results(str(self.session.active))
+            if name == "detections":
+                results.show_detections(state.result, True)
+            elif results.score_map not in results.all():
+                results.show_evidence(state.result.evidence, True)
+        self._show_layers()
+
+    def _update_labels(self) -> None:
+        """Make the concentric labels anew: of the annotations where the field has them, else of the detections."""
+        state = self.session.current
+        if state is None or not self.panel.wants("labels"):
+            return
+        points = state.centroids_yx()
+        if points is not None and state.field.mpp is not None:
+            results = self.fields.results(str(self.session.active))
+            results.show_labels(points, state.field.shape, state.field.mpp, True)
+
+    def go(self, step: int) -> None:
+        """Centre the next (1) or previous (-1) detection, best score first."""
+        state = self.session.current
+        if state is None or state.result is None or not len(state.result.detections):
+            return
+        frame = state.result.detections
+        self._at = (self._at + step) % len(frame) if self._at >= 0 else (0 if step > 0 else len(frame) - 1)
+        row = frame.iloc[self._at]
+        results = self.fields.results(str(self.session.active))
+        results.look_at(self._at, (float(row["y_px"]), float(row["x_px"])))
+        self.panel.show_position(self._at, len(frame), float(row["score"]), float(row["area_um2"]))
+
+    # Saying why not
+
+    def _why_not(self) -> str | None:
+        state = self.session.current
+        if state is None:
+            return "Open an RGB image first (File > Open, or File > Open Sample)."
+        if self.panel.run_panel.chosen is None:
+            return "No model is installed."
+        if state.field.mpp is None:
+            return "The pixel size of this field is unknown: enter it in µm/px (40x scanners: about 0.25)."
+        if self._run is not None:
+            name = self.session[self._run_key].field.name if self._run_key in self.session else "a closed field"
+            return f"A run on {name} is under way."
+        return None
+
+    def _update_ready(self) -> None:
+        self.panel.run_panel.set_ready(self._why_not())
+
+    def _complain(self, text: str) -> None:
+        self.panel.say(text, error=True)
+
+    def _offer(self, cards: list[ModelCard] | None) -> None:
+        try:
+            self.panel.run_panel.set_cards(list_cards() if cards is None else cards)
+        except MitosisError as error:
+            self._complain(str(error))
+
+    # The end
+
+    def shutdown(self) -> None:
+        """End every job, give the keys back and let go of the viewer."""
+        if self._down:
+            return
+        self._down = True
+        self._throttle.cancel()
+        self._labels_timer.stop()
+        self.workers.shutdown()
+        self.fields.disconnect_all()
+        keys.unbind(self.viewer)
+
+    def event(self, event: QEvent | None) -> bool:
+        """Notice that the dock was taken out of its window, which is how napari closes one."""
+        if event is not None and event.type() == QEvent.Type.ParentChange:
+            if self._was_docked and self.parent() is None:
+                self.shutdown()
+            self._was_docked = self.parent() is not None
+        done: bool = super().event(event)
+        return done
+

@@ -1,0 +1,72 @@
+"""The keys of the detect dock: none of them is one of napari's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from napari.components import ViewerModel
+
+KEYS: Mapping[str, str] = MappingProxyType(
+    {
+        "run": "Shift-D",
+        "cancel": "Shift-Q",
+        "next": "N",
+        "previous": "Shift-N",
+        "score_map": "H",
+        "detections": "J",
+        "labels": "K",
+        "score_down": ",",
+        "score_up": ".",
+        "area_down": "9",
+        "area_up": "0",
+    }
+)
+"""What each key does, in napari's notation."""
+
+MEANINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "run": "Detect in the active field",
+        "cancel": "Cancel the run",
+        "next": "Next detection, best score first",
+        "previous": "Previous detection",
+        "score_map": "Score map on or off",
+        "detections": "Detections on or off",
+        "labels": "Concentric labels on or off",
+        "score_down": "Lower the score threshold",
+        "score_up": "Raise the score threshold",
+        "area_down": "Lower the smallest area",
+        "area_up": "Raise the smallest area",
+    }
+)
+
+
+def pretty(action: str) -> str:
+    """The key of an action as a person writes it."""
+    return KEYS[action].replace("-", "+")
+
+
+def help_page() -> str:
+    """All keys as a small table."""
+    rows = "".join(f"<tr><td><b>{pretty(name)}</b>&nbsp;&nbsp;</td><td>{MEANINGS[name]}</td></tr>" for name in KEYS)
+    return f"<table>{rows}</table>"
+
+
+def bind(viewer: ViewerModel, actions: Mapping[str, Callable[[], object]]) -> None:
+    """Bind each action to its key in a viewer; an older dock's binding is replaced."""
+    for name, action in actions.items():
+        viewer.bind_key(KEYS[name], _called(action, MEANINGS[name]), overwrite=True)
+
+
+def unbind(viewer: ViewerModel) -> None:
+    """Give the keys back."""
+    for key in KEYS.values():
+        viewer.bind_key(key, None, overwrite=True)
+
+
+def _called(action: Callable[[], object], meaning: str) -> Callable[[ViewerModel], None]:
+    def pressed(_viewer: ViewerModel) -> None:
+        action()
+
+    pressed.__doc__ = meaning
+    return pressed

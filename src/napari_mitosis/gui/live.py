@@ -1,0 +1,90 @@
+"""Decisions while a slider moves: at once where they are quick, in a worker where they are not, the newest wins."""
+
+from __future__ import annotations
+
+import time
+
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
+
+from ..decide import Rule
+from ..session import Request, Result, Session
+from .worker import JobThread, Workers
+
+QUICK_S = 0.010
+"""A decision longer than this would be felt in the window: it belongs into a worker."""
+
+CELLS_PER_S = 3e7
+"""A cautious first guess of how fast a map is smoothed and labelled; measured from then on."""
+
+
+class LiveDecisions(QObject):
+    """Carries rules to decisions and results to the session.
+
+    One decision at a time: a decider keeps caches that only one thread may use. Of the rules that arrive
+    meanwhile only the last is decided.
+    """
+
+    decided = Signal(object)
+
+    def __init__(self, session: Session, workers: Workers) -> None:
+        super().__init__()
+        self._session = session
+        self._workers = workers
+        self._running: JobThread | None = None
+        self._waiting: Request | None = None
+        self._seconds: dict[tuple[int, bool], float] = {}
+        self._started = 0.0
+        self._what: tuple[int, bool] = (0, False)
+
+    def request(self, rule: Rule) -> None:
+        """Decide in the active field under a rule; returns at once where the decision would take long."""
+        key = self._session.active
+        if key is None:
+            return
+        before = self._session[key].result
+        request = self._session.request(key, rule)
+        if request is None or before is None:
+            return
+        if self._running is not None:
+            self._waiting = request
+            return
+        self._start(request, before)
+
+    def _start(self, request: Request, before: Result) -> None:
+        # Area and score only filter blobs that are known; the rest needs the map again.
+        maps_again = _needs_maps(before.rule, request.rule)
+        cells = _cells(before)
+        self._what = (cells, maps_again)
+        self._started = time.perf_counter()
+        if self._seconds.get(self._what, cells / CELLS_PER_S if maps_again else 0.0) <= QUICK_S:
+            self._take(request.run())
+            return
+        self._running = self._workers.start(request.job(), succeeded=self._came, failed=self._failed)
+
+    def _came(self, result: Result) -> None:
+        self._running = None
+        self._take(result)
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self._start(waiting, result)
+
+    def _failed(self, error: Exception) -> None:
+        self._running = None
+        self._waiting = None
+        raise error
+
+    def _take(self, result: Result) -> None:
+        self._seconds[self._what] = time.perf_counter() - self._started
+        if self._session.accept(result):
+            self.decided.emit(result)
+
+
+def _needs_maps(old: Rule, new: Rule) -> bool:
+    def of(rule: Rule) -> tuple[object, ...]:
+        return rule.smoothing_um, rule.threshold, rule.floor, rule.weights
+
+    return of(old) != of(new)
+
+
+def _cells(result: Result) -> int:
+    return sum(score_map.size for score_map in result.evidence.maps.values())

@@ -1,0 +1,199 @@
+"""What the detect dock looks like; it knows nothing of sessions and layers."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QScrollArea,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt.utils import signals_blocked
+
+from ..field import Field
+from .keys import help_page, pretty
+from .rule_panel import RulePanel
+from .run_panel import RunPanel
+from .summary import Summary
+
+STYLE = """
+QLabel#faint { color: #9aa3b2; }
+QLabel#section { color: #9aa3b2; font-weight: bold; padding-top: 2px; }
+QLabel#card { background: rgba(127, 127, 127, 28); border-radius: 4px; padding: 5px; }
+QWidget#summary { background: rgba(0, 200, 83, 26); border: 1px solid rgba(0, 200, 83, 90); border-radius: 5px; }
+QLabel#count { font-size: 26px; font-weight: bold; background: transparent; }
+QLabel#density { font-size: 15px; font-weight: bold; background: transparent; }
+QPushButton#primary { background: #00813a; color: white; font-weight: bold; padding: 5px 10px; border-radius: 4px; }
+QPushButton#primary:hover { background: #009a45; }
+QPushButton#primary:disabled { background: rgba(127, 127, 127, 60); color: #8b93a1; }
+QToolButton { padding: 3px 7px; border-radius: 3px; }
+QToolButton:checked { background: #00813a; color: white; }
+QProgressBar { text-align: center; border-radius: 3px; min-height: 16px; max-height: 16px; color: white; }
+QProgressBar::chunk { background: #00813a; border-radius: 3px; }
+"""
+
+TOGGLES = (
+    ("score_map", "Score map", True, "What the network saw, before any threshold"),
+    ("detections", "Detections", True, "A green ring of 15 µm about each mitosis"),
+    ("labels", "Labels", False, "Concentric labels that a network is taught: disc, and a ring that the loss ignores"),
+)
+
+
+class DetectPanel(QWidget):
+    """Field, model, result, rule and layers, from top to bottom."""
+
+    mpp_entered = Signal(float)
+    toggled = Signal(str, bool)
+    step_wanted = Signal(int)
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.field = QComboBox()
+        self.field.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.field.setToolTip("The field that is looked at; it follows the layer list")
+        self.dimensions = QLabel()
+        self.dimensions.setObjectName("faint")
+        self.mpp = QDoubleSpinBox()
+        self.mpp.setRange(0.0, 20.0)
+        self.mpp.setDecimals(4)
+        self.mpp.setSingleStep(0.01)
+        self.mpp.setSpecialValueText("unknown")
+        self.mpp.setSuffix(" µm/px")
+        self.mpp.setKeyboardTracking(False)
+        self.run_panel = RunPanel()
+        self.summary = Summary()
+        self.rule = RulePanel()
+        self.message = QLabel()
+        self.message.setWordWrap(True)
+        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.toggles = {name: self._toggle(name, text, on, tip) for name, text, on, tip in TOGGLES}
+        self.previous = _tool("◀")
+        self.next = _tool("▶")
+        self.position = QLabel()
+        self.position.setObjectName("faint")
+        self.help = _tool("Keys")
+        self.help.setToolTip(help_page())
+        self._lay_out(parent)
+        self.mpp.valueChanged.connect(lambda mpp: self.mpp_entered.emit(mpp) if mpp > 0 else None)
+        self.previous.clicked.connect(lambda: self.step_wanted.emit(-1))
+        self.next.clicked.connect(lambda: self.step_wanted.emit(1))
+        self.help.clicked.connect(lambda: self.say(help_page()))
+        self.set_field(None)
+        self.set_results(False, 0)
+        self.say("")
+
+    def _toggle(self, name: str, text: str, on: bool, tip: str) -> QToolButton:
+        made = _tool(text)
+        made.setCheckable(True)
+        made.setChecked(on)
+        made.setToolTip(f"{tip} ({pretty(name)})")
+        made.toggled.connect(lambda now: self.toggled.emit(name, now))
+        return made
+
+    def _lay_out(self, dock: QWidget) -> None:
+        dock.setStyleSheet(STYLE)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 6, 8, 6)
+        column.setSpacing(4)
+        column.addWidget(self.field)
+        column.addLayout(_row(self.dimensions, None, self.mpp))
+        column.addWidget(_line())
+        column.addWidget(self.run_panel)
+        column.addWidget(self.message)
+        column.addWidget(self.summary)
+        column.addLayout(_row(_section("RULE"), None, self.rule.reset))
+        column.addWidget(self.rule)
+        column.addWidget(_line())
+        column.addLayout(_row(*self.toggles.values(), None, self.help))
+        column.addLayout(_row(self.previous, self.next, self.position, None))
+        column.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(self)
+        outer = QVBoxLayout(dock)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
+        dock.setMinimumWidth(310)
+
+    def wants(self, name: str) -> bool:
+        """Whether a kind of result layer is to be seen."""
+        return bool(self.toggles[name].isChecked())
+
+    def say(self, text: str, error: bool = False) -> None:
+        """Show a message above the result, or none."""
+        self.message.setText(text)
+        self.message.setStyleSheet("color: #ff8a80;" if error else "color: #c5ccd6;")
+        self.message.setVisible(bool(text))
+
+    def set_field(self, field: Field | None) -> None:
+        """Show size and um/px of a field, without a signal."""
+        with signals_blocked(self.mpp):
+            self.mpp.setValue(field.mpp if field is not None and field.mpp is not None else 0.0)
+        self.mpp.setEnabled(field is not None)
+        self.field.setEnabled(field is not None)
+        if field is None:
+            self.dimensions.setText("no RGB image is open")
+            self.mpp.setToolTip("Open a field first.")
+            return
+        height, width = field.shape
+        area = f" · {field.area_mm2():.3f} mm²" if field.mpp is not None else ""
+        self.dimensions.setText(f"{width} × {height} px{area}")
+        self.mpp.setToolTip(
+            "Pixel size. The file does not state it: enter it (40x scanners: about 0.25)."
+            if field.mpp is None
+            else "Pixel size of this field"
+        )
+        self.mpp.setStyleSheet("QDoubleSpinBox { border: 1px solid #ffb81c; }" if field.mpp is None else "")
+
+    def set_results(self, there: bool, count: int) -> None:
+        """Enable what needs a result, or say why it is disabled."""
+        for button, name, what in ((self.previous, "previous", "Previous"), (self.next, "next", "Next")):
+            button.setEnabled(count > 0)
+            why = "Nothing was detected." if there else "Detect in this field first."
+            button.setToolTip(f"{what} detection, best score first ({pretty(name)})" if count else why)
+        self.position.setText(f"{count} detections, best first" if count else "")
+
+    def show_position(self, at: int, count: int, score: float, area_um2: float) -> None:
+        """Tell which detection is centred."""
+        self.position.setText(f"{at + 1} / {count} · score {score:.2f} · {area_um2:.0f} µm²")
+
+
+def _tool(text: str) -> QToolButton:
+    button = QToolButton()
+    button.setText(text)
+    return button
+
+
+def _section(text: str) -> QLabel:
+    label = QLabel(text)
+    label.setObjectName("section")
+    return label
+
+
+def _line() -> QFrame:
+    line = QFrame()
+    line.setFrameShape(QFrame.Shape.HLine)
+    line.setStyleSheet("color: rgba(127, 127, 127, 90);")
+    return line
+
+
+def _row(*widgets: QWidget | None) -> QHBoxLayout:
+    """Widgets side by side; None stretches."""
+    row = QHBoxLayout()
+    row.setContentsMargins(0, 0, 0, 0)
+    row.setSpacing(4)
+    for widget in widgets:
+        if widget is None:
+            row.addStretch(1)
+        else:
+            row.addWidget(widget)
+    return row

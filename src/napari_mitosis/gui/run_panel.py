@@ -1,0 +1,152 @@
+"""Which model looks, on which device, and how far it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import (
+    QComboBox,
+    QGridLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ..jobs import Progress
+from ..models.card import ModelCard
+from .card import DISCLAIMER, CardView, headline
+from .keys import pretty
+
+
+class RunPanel(QWidget):
+    """Model, card, device, and the run itself."""
+
+    run_wanted = Signal()
+    cancel_wanted = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._cards: list[ModelCard] = []
+        self._started = 0.0
+        self.model = QComboBox()
+        self.model.setToolTip("Detector and version")
+        self.model.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.card_button = QToolButton()
+        self.card_button.setText("Card")
+        self.card_button.setCheckable(True)
+        self.card_button.setToolTip("What this model was trained on, measured at, and its terms")
+        self.headline = QLabel()
+        self.headline.setObjectName("faint")
+        self.headline.setWordWrap(True)
+        self.card = CardView()
+        self.card.setVisible(False)
+        self.device = QComboBox()
+        self.device.addItems(["auto", "cpu"])
+        self.device.setToolTip("Where the network runs. auto: a GPU if there is one.")
+        self.run = QPushButton("Detect mitoses")
+        self.run.setObjectName("primary")
+        self.cancel = QPushButton("Cancel")
+        self.cancel.setToolTip(f"Stop after the present tile ({pretty('cancel')})")
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(True)
+        self._lay_out()
+        self.card_button.toggled.connect(self.card.setVisible)
+        self.model.currentIndexChanged.connect(self._chosen)
+        self.run.clicked.connect(self.run_wanted)
+        self.cancel.clicked.connect(self.cancel_wanted)
+        self.set_running(None)
+
+    def _lay_out(self) -> None:
+        grid = QGridLayout()
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setVerticalSpacing(3)
+        grid.setColumnStretch(1, 1)
+        grid.addWidget(QLabel("Model"), 0, 0)
+        grid.addWidget(self.model, 0, 1)
+        grid.addWidget(self.card_button, 0, 2)
+        grid.addWidget(self.headline, 1, 0, 1, 3)
+        grid.addWidget(self.card, 2, 0, 1, 3)
+        grid.addWidget(self.device, 3, 0)
+        grid.addWidget(self.run, 3, 1)
+        grid.addWidget(self.cancel, 3, 2)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(3)
+        outer.addLayout(grid)
+        outer.addWidget(self.progress)
+
+    @property
+    def chosen(self) -> ModelCard | None:
+        """Card of the chosen model version."""
+        at = self.model.currentIndex()
+        return self._cards[at] if 0 <= at < len(self._cards) else None
+
+    def set_cards(self, cards: Sequence[ModelCard]) -> None:
+        """Offer these model versions; the newest is chosen."""
+        self._cards = list(cards)
+        self.model.clear()
+        self.model.addItems([f"{card.title} {card.version}" for card in cards])
+        for at, card in enumerate(cards):
+            self.model.setItemData(at, f"{card.name}: {headline(card)}", Qt.ItemDataRole.ToolTipRole)
+        self.model.setEnabled(bool(cards))
+        self.card_button.setEnabled(bool(cards))
+        self.model.setCurrentIndex(len(cards) - 1)
+        self._chosen()
+
+    def set_devices(self, devices: Sequence[str]) -> None:
+        """Offer these devices, after ``auto``; the choice stays."""
+        chosen = self.device.currentText()
+        self.device.clear()
+        self.device.addItems(["auto", *devices])
+        self.device.setCurrentText(chosen)
+
+    def set_ready(self, why_not: str | None) -> None:
+        """Enable the run, or disable it and say why."""
+        self.run.setEnabled(why_not is None)
+        self.run.setToolTip(why_not or f"Let the network look at the active field ({pretty('run')})")
+
+    def set_running(self, name: str | None) -> None:
+        """Show that a field of this name is being looked at, or that nothing runs."""
+        self._started = time.monotonic()
+        self.cancel.setEnabled(name is not None)
+        self.cancel.setToolTip(
+            "Nothing is running." if name is None else f"Stop after the present tile ({pretty('cancel')})"
+        )
+        self.progress.setVisible(name is not None)
+        self.progress.setRange(0, 0)
+        self.progress.setFormat("")
+        self.progress.setToolTip(f"Looking at {name}" if name else "")
+
+    def show_progress(self, progress: Progress) -> None:
+        """Show how far the run is, and how long it will take."""
+        if progress.total <= 0:
+            self.progress.setRange(0, 0)
+            self.progress.setFormat(progress.message)
+            self._started = time.monotonic()
+            return
+        if progress.done == 0:
+            self._started = time.monotonic()  # loading a model says nothing about tiles
+        self.progress.setRange(0, progress.total)
+        self.progress.setValue(progress.done)
+        left = time_left(time.monotonic() - self._started, progress)
+        self.progress.setFormat(f"%p %{' · ' + left if left else ''}")
+        self.progress.setToolTip(progress.message)
+
+    def _chosen(self) -> None:
+        card = self.chosen
+        self.card.set_card(card)
+        self.headline.setText(f"{headline(card)} · {DISCLAIMER}" if card else "No model is installed.")
+
+
+def time_left(elapsed_s: float, progress: Progress) -> str:
+    """How long the rest takes if it goes on as it went, or an empty text where that is not known."""
+    if progress.done <= 0 or progress.done >= progress.total:
+        return ""
+    left = elapsed_s / progress.done * (progress.total - progress.done)
+    return f"{left:.0f} s left" if left < 90 else f"{left / 60:.0f} min left"
