@@ -177,6 +177,12 @@ def test_sidecar_overrides_the_published_um_per_pixel(tmp_path: Path) -> None:
     assert read_icpr2012(tmp_path)[0].field.mpp == 0.22
 
 
+def test_each_scanner_has_its_um_per_pixel(tmp_path: Path) -> None:
+    icpr2012("1,2\n")(tmp_path)
+    Image.fromarray(RGB).save(tmp_path / "H00_00.bmp")
+    assert {sample.case: sample.field.mpp for sample in read_icpr2012(tmp_path)} == {"A00": 0.2456, "H00": 0.227}
+
+
 def test_midog_takes_the_um_per_pixel_of_each_image(tmp_path: Path) -> None:
     midog()(tmp_path)
     assert read_midog(tmp_path)[0].field.mpp == 0.25

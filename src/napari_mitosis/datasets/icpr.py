@@ -25,6 +25,9 @@ ICPR2012_MPP = 0.2456
 ICPR2014_MPP = 0.2455
 """Aperio, um/px."""
 
+HAMAMATSU_MPP = 0.227
+"""Hamamatsu NanoZoomer, about, um/px: both contests name its images H00_00 where Aperio's are A00_00."""
+
 _IMAGES = (".bmp", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
 
@@ -55,7 +58,7 @@ def read_icpr2012(folder: Path | str) -> list[Sample]:
 
 
 def _icpr2012_published(image: Path) -> Sample:
-    field = sample_field(image, ICPR2012_MPP)
+    field = sample_field(image, _mpp(image, ICPR2012_MPP))
     table = image.with_suffix(".csv")
     regions = _regions(table, field.shape) if table.is_file() else []
     centres = np.array([region.mean(axis=0) for region in regions]).reshape(-1, 2)
@@ -105,7 +108,7 @@ def _icpr2012_table(root: Path) -> list[Sample]:
         found = sorted(rows.get(image.stem, []))
         if [index for index, _, _ in found] != list(range(1, len(found) + 1)):
             raise DatasetError(f"{table}: the indices of {image.stem} are not 1 to {len(found)}")
-        field = sample_field(image, ICPR2012_MPP)
+        field = sample_field(image, _mpp(image, ICPR2012_MPP))
         frame = annotations_frame([y for _, y, _ in found], [x for _, _, x in found])
         mask = partial(read_mask, root / "masks" / f"{image.stem}.png")
         case = image.stem.split("_")[0]
@@ -133,14 +136,15 @@ def read_icpr2014(folder: Path | str) -> list[Sample]:
     root = existing_folder(folder)
     if (root / "points.csv").is_file():
         return _icpr2014_table(root)
-    frames = sorted(path for path in root.rglob("*.tif*") if path.parent.name.lower() == "x40")
+    images = (path for path in root.rglob("*.tif*") if not path.name.startswith("."))
+    frames = sorted(path for path in images if path.parent.name.lower() == "x40")
     if not frames:
         raise DatasetError(f"{root}: no ICPR 2014 frame found (A03/frames/x40/A03_00Aa.tiff, or points.csv)")
     return [_icpr2014_published(path) for path in frames]
 
 
 def _icpr2014_published(image: Path) -> Sample:
-    field = sample_field(image, ICPR2014_MPP)
+    field = sample_field(image, _mpp(image, ICPR2014_MPP))
     tables = image.parents[2] / "mitosis"
     if not tables.is_dir():
         raise DatasetError(f"{tables}: there is no such folder of annotations for {image.name}")
@@ -176,11 +180,15 @@ def _icpr2014_table(root: Path) -> list[Sample]:
     samples = []
     for image in _images_of(root, rows, table):
         found = rows.get(image.stem, [])
-        field = sample_field(image, ICPR2014_MPP)
+        field = sample_field(image, _mpp(image, ICPR2014_MPP))
         frame = annotations_frame(*([row[column] for row in found] for column in range(4)))
         case = image.stem.split("_")[0]
         samples.append(Sample(field, check_inside(frame, field, table), None, case, "icpr2014"))
     return samples
+
+
+def _mpp(image: Path, aperio_mpp: float) -> float:
+    return HAMAMATSU_MPP if image.name.startswith("H") else aperio_mpp
 
 
 def _images_of(root: Path, named: Iterable[str], table: Path) -> list[Path]:
