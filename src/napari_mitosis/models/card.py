@@ -72,7 +72,8 @@ class ModelCard(BaseModel):
 
     def decision_rule(self) -> Rule:
         """The rule this card's thresholds make."""
-        return Rule(**self.rule)
+        # JSON knows no infinity: an absent upper bound comes back as null, and is the rule's own default.
+        return Rule(**{name: value for name, value in self.rule.items() if value is not None})
 
     def with_rule(self, rule: Rule, chosen_on: str) -> ModelCard:
         """A copy with other thresholds, and what they were chosen on."""
