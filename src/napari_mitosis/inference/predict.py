@@ -21,6 +21,7 @@ __all__ = ["available_devices", "predict"]
 
 _BORDER_PX = 32
 _SMALLEST_TILE_PX = 256
+_IN_MEMORY_PX = 64 * 2**20
 _log = logging.getLogger(__name__)
 
 
@@ -68,6 +69,8 @@ def predict(
     """
     mpp = field.require_mpp(f"Detection with {detector.card.name}")
     place = choose_device(device)
+    if field.shape[0] * field.shape[1] <= _IN_MEMORY_PX:
+        field = field.loaded()  # JPEG and PNG are decoded whole at each read
     card = detector.card
     size = tile_px or card.tile_px
     key = f"{field.digest}-{detector.fingerprint}-{mpp:.6f}-{size}-{place.type}"

@@ -15,6 +15,7 @@ from typing import Literal, TypeVar
 
 import imagecodecs
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from ..datasets.crops import Crop
@@ -30,7 +31,7 @@ from ..models.card import ModelCard
 from ..models.registry import Detector
 from ..models.trunks import fold_batch_norms
 from ..models.weights import load_weights
-from ..sweep import sweep_rule
+from ..sweep import Grid, choose_rule, count_grid
 from .recipe import Recipe, train_fields
 
 Protocol = Literal["S", "N"]
@@ -144,12 +145,24 @@ def _resave(field: Field, quality: int = 80) -> Field:
     return Field.from_array(imagecodecs.jpeg8_decode(coded), field.mpp, f"{field.name}-jpeg{quality}")
 
 
-def cross_fitted_rules(scored: Sequence[Scored], start: Rule, radius_um: float) -> dict[str, Rule]:
+def count_all(scored: Sequence[Scored], start: Rule, radius_um: float) -> Job[list[NDArray[np.int64]]]:
+    """Counts of every field under every rule of the grid; see `sweep.count_grid`."""
+    counts = []
+    for i, s in enumerate(scored):
+        counts.append(count_grid(s.evidence, s.sample.centroids_yx(), start, radius_um, Grid()))
+        yield Progress(i + 1, len(scored), f"rules on {s.sample.field.name}")
+    return counts
+
+
+def cross_fitted_rules(
+    scored: Sequence[Scored], counts: Sequence[NDArray[np.int64]], start: Rule
+) -> dict[str, Rule]:
     """For each fold the rule that is best on all other folds."""
     rules = {}
     for name in sorted({s.fold for s in scored}):
-        rest = [(s.evidence, s.sample.centroids_yx()) for s in scored if s.fold != name]
-        rules[name], _ = sweep_rule(rest, start, radius_um)
+        rest = [i for i, s in enumerate(scored) if s.fold != name]
+        mitoses = sum(len(scored[i].sample.centroids_yx()) for i in rest)
+        rules[name], _ = choose_rule([counts[i] for i in rest], mitoses, start, Grid())
     return rules
 
 

@@ -1,0 +1,144 @@
+"""Choose a decision rule on validation fields.
+
+Every field is counted once under every rule of a grid (`count_grid`); choosing the best rule for any set of
+fields (`choose_rule`) then only adds up counts. Never give it fields that the result is measured on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from .decide import Decider, Rule
+from .evaluate import match
+from .evidence import Evidence
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The rules that are tried: every combination of these values."""
+
+    smoothing_um: tuple[float, ...] = (0.5, 1.0, 1.5)
+    threshold: tuple[float | Literal["otsu"], ...] = ("otsu", 0.2, 0.3, 0.4, 0.5)
+    min_distance_um: tuple[float, ...] = (6.0, 9.0)
+    min_area_um2: tuple[float, ...] = (5.0, 10.0, 15.0, 20.0, 25.0, 30.0)
+    min_score: tuple[float, ...] = tuple(np.round(np.arange(0.2, 0.96, 0.025), 3).tolist())
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Numbers of values, in the order of the fields."""
+        axes = (self.smoothing_um, self.threshold, self.min_distance_um, self.min_area_um2, self.min_score)
+        return tuple(len(axis) for axis in axes)
+
+    def rule(self, base: Rule, index: Sequence[int]) -> Rule:
+        """The rule at a place of the grid; what the grid does not vary is `base`'s."""
+        a, b, c, d, e = (int(i) for i in index)
+        return replace(
+            base,
+            smoothing_um=self.smoothing_um[a],
+            threshold=self.threshold[b],
+            min_distance_um=self.min_distance_um[c],
+            min_area_um2=self.min_area_um2[d],
+            min_score=self.min_score[e],
+        )
+
+
+def count_grid(
+    evidence: Evidence, truth_yx: NDArray[np.float64], base: Rule, radius_um: float, grid: Grid
+) -> NDArray[np.int64]:
+    """True and false positives of one field under every rule.
+
+    Returns
+    -------
+    ndarray of int, shape (*grid.shape, 2)
+        tp and fp.
+    """
+    counts = np.zeros((*grid.shape, 2), dtype=np.int64)
+    decider = Decider(evidence)
+    scores = np.asarray(grid.min_score)
+    for index in product(*(range(n) for n in grid.shape[:-1])):
+        # Suppression and matching both go best score first, so what a higher score threshold drops never
+        # changes what stays: one matching serves the whole score axis.
+        rule = replace(grid.rule(base, (*index, 0)), min_score=0.0)
+        table = decider.decide(rule)
+        hit = np.zeros(len(table), dtype=bool)
+        hit[match(table, truth_yx, radius_um, evidence.mpp).pairs[:, 0]] = True
+        above = table["score"].to_numpy()[None, :] > scores[:, None]
+        counts[index][:, 0] = (above & hit).sum(axis=1)
+        counts[index][:, 1] = (above & ~hit).sum(axis=1)
+    return counts
+
+
+def choose_rule(
+    counts: Sequence[NDArray[np.int64]], mitoses: int, base: Rule, grid: Grid
+) -> tuple[Rule, pd.DataFrame]:
+    """The rule in the middle of the best plateau of pooled F.
+
+    F is averaged over neighbouring areas and scores before its maximum is taken: on few fields the highest
+    single point is luck, and a rule must survive a scanner that shifts all scores a little.
+
+    Parameters
+    ----------
+    counts : sequence of ndarray
+        Of `count_grid`, one a field.
+    mitoses : int
+        In all of these fields.
+
+    Returns
+    -------
+    rule : Rule
+    table : DataFrame
+        The best 50 rules with precision, recall, F and the averaged F.
+
+    Raises
+    ------
+    ValueError
+        If there is no field, or no mitosis in any of them.
+    """
+    if not counts or mitoses == 0:
+        raise ValueError("a rule can only be chosen on fields with mitoses")
+    total = np.sum(counts, axis=0)
+    tp, fp = total[..., 0], total[..., 1]
+    f = 2 * tp / np.maximum(tp + fp + mitoses, 1)
+    plateau = ndimage.uniform_filter(f, size=(1, 1, 1, 3, 5), mode="nearest")
+    order = np.argsort(-plateau, axis=None, kind="stable")[:50]
+    places = [np.unravel_index(i, grid.shape) for i in order]
+    rows = []
+    for place in places:
+        rule = grid.rule(base, [int(i) for i in place])
+        rows.append(
+            {
+                "smoothing_um": rule.smoothing_um,
+                "threshold": rule.threshold,
+                "min_distance_um": rule.min_distance_um,
+                "min_area_um2": rule.min_area_um2,
+                "min_score": rule.min_score,
+                "precision": tp[place] / max(1, tp[place] + fp[place]),
+                "recall": tp[place] / mitoses,
+                "f": f[place],
+                "plateau_f": plateau[place],
+            }
+        )
+    return grid.rule(base, [int(i) for i in places[0]]), pd.DataFrame(rows)
+
+
+def sweep_rule(
+    fields: Sequence[tuple[Evidence, NDArray[np.float64]]], base: Rule, radius_um: float, grid: Grid | None = None
+) -> tuple[Rule, pd.DataFrame]:
+    """`count_grid` and `choose_rule` in one.
+
+    Parameters
+    ----------
+    fields : sequence of (Evidence, ndarray of shape (n, 2))
+        Validation fields with the centroids (y, x) of their mitoses in pixels.
+    """
+    grid = grid or Grid()
+    counts = [count_grid(evidence, truth, base, radius_um, grid) for evidence, truth in fields]
+    return choose_rule(counts, sum(len(truth) for _, truth in fields), base, grid)

@@ -1,0 +1,81 @@
+"""From a training run to a model version with its card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ..datasets.sample import Sample
+from ..decide import Rule
+from ..evaluate import Evaluation
+from ..models.card import Measure, ModelCard
+
+TERMS = (
+    "Research use only; not a medical device. Trained on ICPR 2012 MITOSIS and ICPR 2014 MITOS-ATYPIA contest "
+    "fields (no licence stated) and on crops of AMi-Br (repository MIT; its MIDOG 2021 images CC BY-NC-ND) and "
+    "TUPAC16 (none stated): not for commercial use. Started from EfficientNet-Lite0 (ImageNet), Apache-2.0."
+)
+
+
+def draft_card(network: nn.Module, *, version: str, seed: int) -> ModelCard:
+    """The card of a compact SegMitos before anything is measured, with the default rule."""
+    return ModelCard(
+        detector="segmitos",
+        config="compact",
+        version=version,
+        title="SegMitos, compact (EfficientNet-Lite0, stride 4)",
+        mpp=0.25,
+        tile_px=2208,
+        halo_px=128,
+        parameters=sum(p.numel() for p in network.parameters()),
+        rule=asdict(Rule()),
+        rule_chosen_on="nothing yet: the default rule",
+        trained_on="nothing yet",
+        seed=seed,
+        terms=TERMS,
+    )
+
+
+def as_measure(name: str, evaluation: Evaluation, radius_um: float, command: str) -> Measure:
+    """One evaluation as an entry of a card."""
+    low, high = evaluation.interval["f"]
+    counts = evaluation.counts
+    return Measure(
+        name=name,
+        fields=len(evaluation.per_field),
+        mitoses=counts.tp + counts.fn,
+        radius_um=radius_um,
+        precision=round(counts.precision, 4),
+        recall=round(counts.recall, 4),
+        f=round(counts.f, 4),
+        f_low=round(low, 4),
+        f_high=round(high, 4),
+        command=command,
+    )
+
+
+def describe(samples: Sequence[Sample]) -> str:
+    """Data sets with their numbers of fields and mitoses, for a card."""
+    names = sorted({s.dataset for s in samples})
+    parts = []
+    for name in names:
+        own = [s for s in samples if s.dataset == name]
+        parts.append(f"{name}: {len(own)} fields, {sum(len(s.centroids_yx()) for s in own)} mitoses")
+    return "; ".join(parts)
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """What `write_report` wrote."""
+    report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return report
+
+
+def write_report(path: Path, rule: Rule, chosen_on: str, measures: Sequence[Measure]) -> None:
+    """Keep the shipped rule and all measures as JSON."""
+    report = {"rule": asdict(rule), "rule_chosen_on": chosen_on, "measures": [m.model_dump() for m in measures]}
+    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,217 @@
+"""What every registered detector must do, whatever its network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_mitosis import jobs
+from napari_mitosis.decide import Rule
+from napari_mitosis.errors import MitosisError, UnknownResolution, WeightsError
+from napari_mitosis.field import Field
+from napari_mitosis.inference.cache import EvidenceCache
+from napari_mitosis.inference.predict import predict
+from napari_mitosis.models.card import ModelCard
+from napari_mitosis.models.registry import Detector, detectors, list_cards, load_detector
+from napari_mitosis.models.weights import publish, read_state
+
+# Paper configurations have their own tests: they take gigabytes.
+SMALL = [(name, config) for name, cls in detectors().items() for config in cls.configs if config == "compact"]
+
+
+def make_card(name: str, config: str, **changes) -> ModelCard:
+    values = {
+        "detector": name,
+        "config": config,
+        "version": "0.0.1",
+        "title": name,
+        "mpp": 0.25,
+        "tile_px": 512,
+        "halo_px": 128,
+        "parameters": 1,
+        "rule": {},
+        "rule_chosen_on": "nothing",
+        "trained_on": "nothing",
+        "terms": "test",
+    }
+    return ModelCard(**{**values, **changes})
+
+
+@pytest.fixture(scope="module", params=SMALL, ids=lambda p: "-".join(p))
+def detector(request) -> Detector:
+    """The shipped version where there is one, else fresh weights."""
+    name, config = request.param
+    if any(card.detector == name for card in list_cards()):
+        return load_detector(name)
+    torch.manual_seed(0)
+    return Detector(make_card(name, config), detectors()[name].build(config).eval())
+
+
+def tissue(shape=(300, 420), seed=0) -> Field:
+    """Smooth coloured noise, so that scores vary over the field."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.uniform(60, 230, (shape[0] // 8 + 2, shape[1] // 8 + 2, 3))
+    fine = np.kron(coarse, np.ones((8, 8, 1)))[: shape[0], : shape[1]]
+    return Field.from_array((fine + rng.normal(0, 10, fine.shape)).clip(0, 255).astype(np.uint8), 0.25, "noise")
+
+
+def look(field, detector, **kwargs):
+    return jobs.run(predict(field, detector, device="cpu", **kwargs))
+
+
+def test_evidence_has_the_promised_shape_and_range(detector):
+    field = tissue()
+    evidence = look(field, detector)
+    stride = detector.dense.stride
+    assert set(evidence.maps) == set(detector.dense.map_names)
+    for score_map in evidence.maps.values():
+        assert score_map.dtype == np.float16
+        assert score_map.shape == (-(-300 // stride), -(-420 // stride))
+        assert np.isfinite(score_map).all()
+        assert score_map.min() >= 0
+        assert score_map.max() <= 1
+    assert evidence.stride == stride
+    assert evidence.shape == field.shape
+    assert evidence.model == detector.card.name
+    assert evidence.field_digest == field.digest
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 700), (33, 31), (256, 256)])
+def test_any_shape_of_field_is_scored(detector, shape):
+    evidence = look(tissue(shape), detector)
+    stride = detector.dense.stride
+    for score_map in evidence.maps.values():
+        assert score_map.shape == (-(-shape[0] // stride), -(-shape[1] // stride))
+
+
+def test_tiled_is_whole(detector):
+    field = tissue((512, 640))
+    whole = look(field, detector, tile_px=1024)
+    tiled = look(field, detector, tile_px=256)
+    for name, score_map in whole.maps.items():
+        difference = np.abs(score_map.astype(np.float32) - tiled.maps[name].astype(np.float32))
+        # bfloat16 keeps 8 bits; beyond the halo a network of this depth sees next to nothing.
+        assert difference.max() < 0.05
+        assert difference.mean() < 0.003
+
+
+def test_the_same_field_gives_the_same_evidence(detector):
+    a, b = look(tissue(), detector), look(tissue(), detector)
+    for name in a.maps:
+        np.testing.assert_array_equal(a.maps[name], b.maps[name])
+
+
+def test_a_field_of_other_um_per_px_is_seen_at_the_models(detector):
+    field = tissue((400, 400))
+    double = Field.from_array(np.kron(field.numpy(), np.ones((2, 2, 1), dtype=np.uint8)), 0.125, "double")
+    small, large = look(field, detector), look(double, detector)
+    assert large.stride == 2 * small.stride
+    for name, score_map in small.maps.items():
+        assert large.maps[name].shape == score_map.shape
+        difference = np.abs(large.maps[name].astype(np.float32) - score_map.astype(np.float32))
+        assert difference.mean() < 0.02
+
+
+def test_saved_and_loaded_weights_score_alike(detector, tmp_path):
+    name = detector.card.detector
+    card = publish(detectors()[name].build("compact"), detector.card.model_copy(update={"version": "0.0.2"}), tmp_path)
+    first = load_detector(card.name, tmp_path)
+    again = load_detector(f"{name}", tmp_path)
+    field = tissue((96, 128))
+    for map_name, score_map in look(field, first).maps.items():
+        np.testing.assert_array_equal(look(field, again).maps[map_name], score_map)
+    assert first.card.decision_rule() == Rule(**card.rule)
+
+
+def test_damaged_or_foreign_weights_are_refused(detector, tmp_path):
+    name = detector.card.detector
+    card = publish(detectors()[name].build("compact"), make_card(name, "compact"), tmp_path)
+    weights = next(tmp_path.glob("*.safetensors"))
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(WeightsError, match="sha256"):
+        load_detector(card.name, tmp_path)
+    with pytest.raises(WeightsError, match="pickle"):
+        read_state(tmp_path / "weights.pth")
+    with pytest.raises(WeightsError, match="there are"):
+        load_detector("nobody", tmp_path)
+
+
+def test_a_training_step_lowers_the_loss(detector):
+    torch.manual_seed(0)
+    cls = detectors()[detector.card.detector]
+    network = cls.build("compact").train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    x = torch.rand(4, 3, 64, 64) * 255
+    labels = torch.zeros(4, 64 // network.stride, 64 // network.stride, dtype=torch.int64)
+    labels[:, 4:8, 4:8] = 1
+    losses = []
+    for _ in range(6):
+        loss = cls.loss(network(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+
+
+def test_unknown_um_per_px_and_absent_devices_are_told(detector):
+    with pytest.raises(UnknownResolution, match="um/px"):
+        look(tissue().with_mpp(None), detector)
+    with pytest.raises(MitosisError, match="no device"):
+        jobs.run(predict(tissue(), detector, device="tpu"))
+
+
+def test_known_evidence_is_not_computed_again(detector, tmp_path):
+    calls = []
+    handle = detector.network.register_forward_hook(lambda *_: calls.append(1))
+    try:
+        cache = EvidenceCache(tmp_path)
+        first = look(tissue(), detector, cache=cache)
+        seen = len(calls)
+        assert seen > 0
+        assert look(tissue(), detector, cache=cache) is first
+        from_disk = look(tissue(), detector, cache=EvidenceCache(tmp_path))
+        assert len(calls) == seen
+        for name, score_map in first.maps.items():
+            np.testing.assert_array_equal(from_disk.maps[name], score_map)
+        look(tissue().with_mpp(0.5), detector, cache=cache)
+        assert len(calls) > seen
+    finally:
+        handle.remove()
+
+
+def test_a_device_short_of_memory_gets_smaller_tiles(detector):
+    """The real network, on a device that refuses inputs above a size."""
+    limit = 420
+
+    def refuse(_module, inputs):
+        if max(inputs[0].shape[2:]) > limit:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    field = tissue((700, 512))
+    expected = look(field, detector, tile_px=1024)
+    handle = detector.network.register_forward_pre_hook(refuse)
+    try:
+        messages = []
+        small = jobs.run(predict(field, detector, device="cpu", tile_px=1024), messages.append)
+    finally:
+        handle.remove()
+    assert "memory was short" in messages[-1].message
+    for name, score_map in expected.maps.items():
+        assert np.abs(score_map.astype(np.float32) - small.maps[name].astype(np.float32)).max() < 0.05
+
+
+def test_closing_the_job_stops_it(detector):
+    calls = []
+    handle = detector.network.register_forward_hook(lambda *_: calls.append(1))
+    try:
+        job = predict(tissue((512, 512)), detector, device="cpu", tile_px=128)
+        next(job)
+        next(job)
+        seen = len(calls)
+        job.close()
+        assert len(calls) == seen < 16
+    finally:
+        handle.remove()
