@@ -17,11 +17,11 @@ MAX_FUNCTION_LINES = 60
 # From the ground up; a part imports its own floor and those below it.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "resolution", "pixels", "field", "tables", "evidence"}),
-    frozenset({"jobs", "decide", "grade", "evaluate", "overlay", "reader"}),
+    frozenset({"jobs", "decide", "blobs", "grade", "evaluate", "sweep", "overlay", "reader"}),
     frozenset({"models", "datasets", "annotations", "samples"}),
     frozenset({"inference", "training"}),
     frozenset({"session"}),
-    frozenset({"batch"}),
+    frozenset({"batch", "measure"}),
     frozenset({"cli", "gui"}),
 )
 QT = frozenset({"napari", "magicgui", "qtpy", "superqt", "pyqtgraph", "qtawesome", "PyQt5", "PyQt6", "PySide6"})

@@ -194,7 +194,7 @@ def detect_fields(
     for number, file in enumerate(files):
         job = _detect_one(file, detector, rule, mpp, device, out if pictures else None)
         try:
-            one, detections = yield from _scaled(job, number, len(files), file.label)
+            one, detections = yield from scaled(job, number, len(files), file.label)
             rows = detections.assign(file=file.label, model=detector.card.name)[list(CSV_COLUMNS)]
             rows.to_csv(table, index=False, mode="a", header=False)
         except Exception as error:  # whatever is wrong with one file, the others are still to be looked at
@@ -236,8 +236,8 @@ def _pictures(out: Path, file: FieldFile) -> tuple[Path, Path]:
     return out / f"{file.stem}.overlay.png", out / f"{file.stem}.score_map.png"
 
 
-def _scaled(job: Job[T], number: int, total: int, label: str) -> Generator[Progress, None, T]:
-    """Run one field's job as the `number`-th of `total` equal parts of a whole."""
+def scaled(job: Job[T], number: int, total: int, label: str) -> Generator[Progress, None, T]:
+    """Run one field's job as part `number` (from 0) of `total` equal parts, each of `STEPS_PER_FIELD` steps."""
     try:
         while True:
             try:

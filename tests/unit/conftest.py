@@ -86,7 +86,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     network = detector_class("segmitos").build("compact")
     with torch.no_grad():  # scores of all heights, so that there is something to detect
-        network.score.weight.mul_(100.0)
+        network.score.weight.mul_(300_000.0)
         network.score.bias.zero_()
     card = ModelCard(
         detector="segmitos",
@@ -97,7 +97,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tile_px=512,
         halo_px=64,
         parameters=sum(p.numel() for p in network.parameters()),
-        rule=asdict(Rule(threshold=0.5, min_area_um2=1.0)),
+        rule=asdict(Rule(threshold=0.05, min_area_um2=1.0, min_score=0.05)),
         rule_chosen_on="nothing",
         trained_on="nothing",
         terms="none",
