@@ -94,7 +94,7 @@ def draw_overlay(field: Field, detections: pd.DataFrame, max_side_px: int = MAX_
         _ring(picture, y, x, radius)
     image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
-    font = ImageFont.load_default()
+    font = ImageFont.load_default(size=15)
     for (y, x), score in zip(centres, detections["score"], strict=True):
         text = f"{score:.2f}"
         left, top, right, bottom = draw.textbbox((0, 0), text, font=font, stroke_width=1)

@@ -61,17 +61,16 @@ def test_thresholds_of_the_command_line_are_obeyed(tmp_path: Path, write_field: 
     field = write_field("a.png", DISCS)
     out = tmp_path / "o"
     options = ["--models", model_folder, "--out", out, "--no-pictures"]
-    call("detect", field, *options)
+    wanted = ["--area", 2.5, "--threshold", 0.06, "--distance", 5, "--smoothing", 0.4]
+    call("detect", field, *options, *wanted)
     before = pd.read_csv(out / "detections.csv")
     least = float(before["score"].median())
-    wanted = ["--score", least, "--area", 2.5, "--threshold", 0.06, "--distance", 5, "--smoothing", 0.4]
-    call("detect", field, *options, *wanted)
+    call("detect", field, *options, *wanted, "--score", least)
     rule = json.loads((out / "summary.json").read_text())["rule"]
     assert (rule["min_score"], rule["min_area_um2"], rule["threshold"]) == (pytest.approx(least), 2.5, 0.06)
     assert (rule["min_distance_um"], rule["smoothing_um"]) == (5, 0.4)
     after = pd.read_csv(out / "detections.csv")
-    assert len(after) < len(before)
-    assert after["score"].min() >= least
+    assert len(after) == (before["score"] > least).sum() > 0
     assert not list(out.glob("*.png"))
 
 
