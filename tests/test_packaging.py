@@ -108,6 +108,7 @@ def test_manifest_is_found_and_samples_open(installed: Path, tmp_path: Path) -> 
         from npe2 import PluginManager
         manager = PluginManager()
         manager.discover()
+        manager.activate("napari-mitosis")
         manifest = manager.get_manifest("napari-mitosis")
         samples = manifest.contributions.sample_data
         for sample in samples:
