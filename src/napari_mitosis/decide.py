@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal
 
 import numpy as np
@@ -17,14 +18,9 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from skimage.filters import threshold_otsu
 
-from .blobs import Blobs
+from .blobs import Blobs, ScoreMap, Table, measure
 from .evidence import Evidence
-from .tables import DETECTION_COLUMNS, check_detections
-
-ScoreMap = NDArray[np.float32]
-
-# Blobs are collected from this level on, or from a lower threshold once one is asked for.
-_LEVEL = 0.1
+from .tables import DETECTION_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -66,21 +62,36 @@ class Rule:
     weights: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weights", tuple((str(k), float(v)) for k, v in self.weights))
+        # Plain floats, whatever came in: a rule is hashed, compared and written as JSON.
+        for name in ("smoothing_um", "min_area_um2", "max_area_um2", "min_distance_um", "floor", "min_score"):
+            object.__setattr__(self, name, _number(name, getattr(self, name)))
+        if self.threshold != "otsu":
+            object.__setattr__(self, "threshold", _number("threshold", self.threshold))
+        object.__setattr__(self, "weights", tuple((str(k), _number("weights", v)) for k, v in self.weights))
         for name in ("smoothing_um", "min_area_um2", "min_distance_um"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be a number from 0 on, not {value}")
-        for name in ("floor", "min_score", "threshold"):
+        for name in ("min_score", "threshold"):
             value = getattr(self, name)
-            if value != "otsu" and not (isinstance(value, int | float) and 0 <= value <= 1):
+            if value != "otsu" and not 0 <= value <= 1:
                 raise ValueError(f"{name} must lie in [0, 1], not {value}")
+        if not 0 <= self.floor < 1:
+            raise ValueError(f"floor must lie in [0, 1), not {self.floor}")
         if not self.max_area_um2 >= self.min_area_um2:
             raise ValueError(f"max_area_um2 must not be below min_area_um2, not {self.max_area_um2}")
         if any(not (math.isfinite(w) and w >= 0) for _, w in self.weights):
             raise ValueError("weights must be numbers from 0 on")
+        if len({k for k, _ in self.weights}) < len(self.weights):
+            raise ValueError("weights must name each score map once")
         if self.weights and sum(w for _, w in self.weights) <= 0:
             raise ValueError("weights must not all be 0")
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ValueError(f"{name} must be a number, not {value!r}")
+    return float(value)
 
 
 def decide(evidence: Evidence, rule: Rule) -> pd.DataFrame:
@@ -94,18 +105,22 @@ def decide(evidence: Evidence, rule: Rule) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns y_px, x_px, y_um, x_um, score (mean of the blob), area_um2; best score first.
+        Columns y_px, x_px, y_um, x_um, score (mean of the blob), area_um2; best score first, then by y, x.
 
     Raises
     ------
     ValueError
-        If the rule weighs a score map that the evidence does not hold.
+        If the rule weighs a score map that the evidence does not hold, the evidence holds none, or a value in
+        one is no probability.
     """
     return Decider(evidence).decide(rule)
 
 
 class Decider:
     """Many rules on one evidence. Not for several threads at a time.
+
+    Each answer is the same, to the bit, as that of a new decider: what is remembered are the last fused map,
+    smoothed map with its Otsu threshold, cells and links of its blobs, and table of candidates.
 
     Parameters
     ----------
@@ -115,111 +130,176 @@ class Decider:
     def __init__(self, evidence: Evidence) -> None:
         self.evidence = evidence
         self._fused: tuple[object, ScoreMap] | None = None
-        self._smoothed: tuple[object, ScoreMap, float] | None = None
+        self._smoothed: tuple[object, ScoreMap] | None = None
+        self._otsu: tuple[object, float] | None = None
         self._blobs: tuple[object, Blobs] | None = None
-        self._table: tuple[object, pd.DataFrame] | None = None
+        self._table: tuple[object, Table] | None = None
 
     def decide(self, rule: Rule) -> pd.DataFrame:
         """As the function `decide`."""
-        table = self.candidates(rule)
-        area, score = table["area_um2"].to_numpy(), table["score"].to_numpy()
-        keep = (area > rule.min_area_um2) & (area <= rule.max_area_um2) & (score > rule.min_score)
-        table = table[keep]
-        apart = _far_enough(table[["y_um", "x_um"]].to_numpy(), rule.min_distance_um)
-        return check_detections(table[apart].reset_index(drop=True))
+        return _frame(_filtered(self._candidates(rule), rule))
 
     def candidates(self, rule: Rule) -> pd.DataFrame:
         """All blobs above the threshold, before area, score and distance are looked at."""
-        threshold = self.threshold(rule)
-        key = (rule.weights, rule.smoothing_um, threshold)
-        if self._table is None or self._table[0] != key:
-            self._table = (key, self._measure(self._known_blobs(rule, threshold).above(threshold)))
-        return self._table[1]
+        return _frame(self._candidates(rule))
 
     def threshold(self, rule: Rule) -> float:
         """The threshold that the rule means in this field."""
         if rule.threshold != "otsu":
             return float(rule.threshold)
-        self.smoothed(rule)
-        assert self._smoothed is not None
-        return max(self._smoothed[2], rule.floor)
+        key = (rule.weights, rule.smoothing_um)
+        if self._otsu is None or self._otsu[0] != key:
+            self._otsu = (key, _otsu(self.smoothed(rule)))
+        return max(self._otsu[1], rule.floor)
 
     def smoothed(self, rule: Rule) -> ScoreMap:
-        """The fused and smoothed score map, shape (h, w)."""
+        """The fused and smoothed score map, shape (h, w), read-only."""
         key = (rule.weights, rule.smoothing_um)
         if self._smoothed is None or self._smoothed[0] != key:
-            cell_um = self.evidence.stride * self.evidence.mpp
-            fused = self._fuse(rule.weights)
-            smooth = fused
-            if rule.smoothing_um > 0:
-                smooth = ndimage.gaussian_filter(fused, rule.smoothing_um / cell_um, mode="nearest")
-            self._smoothed = (key, smooth, _otsu(smooth))
+            smooth = fused = self._fuse(rule.weights)
+            if rule.smoothing_um > 0 and fused.size:
+                sigma = rule.smoothing_um / (self.evidence.stride * self.evidence.mpp)
+                # Rounding must not make a probability of 1.0000001.
+                smooth = np.minimum(ndimage.gaussian_filter(fused, sigma, mode="nearest"), np.float32(1))
+                smooth.flags.writeable = False
+            self._smoothed = (key, smooth)
         return self._smoothed[1]
 
     def _fuse(self, weights: tuple[tuple[str, float], ...]) -> ScoreMap:
         """Weighted mean of the score maps."""
         if self._fused is None or self._fused[0] != weights:
-            maps = self.evidence.maps
-            unknown = [name for name, _ in weights if name not in maps]
-            if unknown:
-                raise ValueError(f"there is no score map '{unknown[0]}'; there are: {', '.join(maps)}")
-            shares = dict(weights) or dict.fromkeys(maps, 1.0)
-            total = sum(shares.values())
-            fused = sum(maps[k].astype(np.float32) * np.float32(w / total) for k, w in shares.items())
-            self._fused = (weights, np.asarray(fused, dtype=np.float32))
+            self._fused = (weights, _fuse(self.evidence, weights))
         return self._fused[1]
 
-    def _known_blobs(self, rule: Rule, threshold: float) -> Blobs:
-        key = (rule.weights, rule.smoothing_um)
-        known = self._blobs
-        if known is None or known[0] != key or threshold < known[1].level:
-            known = (key, Blobs(self.smoothed(rule), min(threshold, _LEVEL)))
-            self._blobs = known
-        return known[1]
+    def _candidates(self, rule: Rule) -> Table:
+        threshold = self.threshold(rule)
+        key = (rule.weights, rule.smoothing_um, threshold)
+        if self._table is None or self._table[0] != key:
+            if self._blobs is None or self._blobs[0] != key[:2]:
+                self._blobs = (key[:2], Blobs(self.smoothed(rule)))
+            self._table = (key, _in_field(self._blobs[1].above(threshold), self.evidence))
+        return self._table[1]
 
-    def _measure(self, blobs: NDArray[np.float64]) -> pd.DataFrame:
-        """Blobs in cells -> a table in pixels and micrometres, best score first."""
-        evidence = self.evidence
-        cells, score = blobs[:, 0], blobs[:, 1]
-        y_px, x_px = ((blobs[:, i] + 0.5) * evidence.stride - 0.5 for i in (2, 3))
-        order = np.lexsort((x_px, y_px, -score))
-        columns = [y_px, x_px, y_px * evidence.mpp, x_px * evidence.mpp, score, cells * evidence.cell_um2]
-        return pd.DataFrame(np.stack(columns, axis=1)[order], columns=list(DETECTION_COLUMNS))
+
+def _fuse(evidence: Evidence, weights: tuple[tuple[str, float], ...]) -> ScoreMap:
+    """Weighted mean of the score maps; the plain mean where there are no weights."""
+    maps = evidence.maps
+    unknown = [name for name, _ in weights if name not in maps]
+    if unknown:
+        raise ValueError(f"there is no score map '{unknown[0]}'; there are: {', '.join(maps)}")
+    shares = dict(weights) or dict.fromkeys(maps, 1.0)
+    if not shares:
+        raise ValueError("there is no score map to decide on")
+    total = sum(shares.values())
+    fused = np.zeros(next(iter(maps.values())).shape, dtype=np.float32)
+    for name, share in shares.items():
+        if share == 0:
+            continue
+        score = maps[name].astype(np.float32)
+        # nan fails both comparisons: it would spread over the field and look like an empty one.
+        if score.size and not (score.min() >= 0 and score.max() <= 1):
+            raise ValueError(f"score map '{name}' of {evidence.model} holds values that are no probabilities")
+        fused += score * np.float32(share / total)
+    np.minimum(fused, np.float32(1), out=fused)
+    fused.flags.writeable = False
+    return fused
 
 
 def _otsu(score: ScoreMap) -> float:
     """Otsu's threshold; 1 for a flat map, which nothing is above."""
-    low, high = float(score.min()), float(score.max())
-    return float(threshold_otsu(score)) if low < high else 1.0
+    if score.size == 0 or score.min() == score.max():
+        return 1.0
+    return float(threshold_otsu(score))  # type: ignore[no-untyped-call]
 
 
-def _far_enough(points_um: NDArray[np.float64], distance_um: float) -> NDArray[np.bool_]:
+def _in_field(blobs: Table, evidence: Evidence) -> Table:
+    """Blobs in cells -> rows of `DETECTION_COLUMNS`, best score first, then by y and x."""
+    cells, score, y, x = blobs.T
+    y_px, x_px = ((i + 0.5) * evidence.stride - 0.5 for i in (y, x))
+    order = np.lexsort((x_px, y_px, -score))
+    columns = (y_px, x_px, y_px * evidence.mpp, x_px * evidence.mpp, score, cells * evidence.cell_um2)
+    return np.stack(columns, axis=1)[order]
+
+
+def _frame(table: Table) -> pd.DataFrame:
+    """A detections frame of its own: whoever changes it changes no cache."""
+    return pd.DataFrame(table.copy(), columns=list(DETECTION_COLUMNS))
+
+
+def _filtered(table: Table, rule: Rule) -> Table:
+    """The candidates that pass area, score and distance."""
+    score, area = table[:, 4], table[:, 5]
+    keep = (area > rule.min_area_um2) & (area <= rule.max_area_um2) & (score > rule.min_score)
+    table = table[keep]
+    kept: Table = table[_far_enough(table[:, 2:4], rule.min_distance_um)]
+    return kept
+
+
+def _far_enough(points_um: Table, distance_um: float) -> NDArray[np.bool_]:
     """Which of the points, the best first, are not nearer than `distance_um` to a better one that stays."""
     keep = np.ones(len(points_um), dtype=bool)
     if distance_um <= 0 or len(points_um) < 2:
         return keep
-    pairs = cKDTree(points_um).query_pairs(distance_um, output_type="ndarray")
-    nearer = np.linalg.norm(points_um[pairs[:, 0]] - points_um[pairs[:, 1]], axis=1) < distance_um
-    for better, worse in sorted(map(tuple, np.sort(pairs[nearer], axis=1).tolist())):
-        if keep[better]:
-            keep[worse] = False
+    # The tree compares squares; a hair more, and the plain distance decides.
+    pairs = cKDTree(points_um).query_pairs(distance_um * (1 + 1e-9), output_type="ndarray")
+    apart = points_um[pairs[:, 0]] - points_um[pairs[:, 1]]
+    pairs = pairs[np.sqrt((apart**2).sum(axis=1)) < distance_um]
+    better, worse = pairs.min(axis=1), pairs.max(axis=1)
+    # All at once what one by one, best first, would give: who has no better neighbour left stays, and its
+    # neighbours go.
+    while len(better):
+        beaten = np.zeros(len(keep), dtype=bool)
+        beaten[worse] = True
+        keep[worse[~beaten[better]]] = False
+        left = keep[better] & keep[worse]
+        better, worse = better[left], worse[left]
     return keep
 
 
-def otsu_per_tile(score: ScoreMap, tile_cells: int, floor: float = 0.0) -> NDArray[np.bool_]:
-    """Cells above the Otsu threshold of their own tile: the ablation of SegMitos, table 1; never a rule.
+def threshold_per_tile(score: ScoreMap, tile_cells: int, floor: float = 0.0) -> NDArray[np.float64]:
+    """Otsu's threshold of each tile, at each cell: the ablation of SegMitos (Otsu by patch), never a rule.
+
+    It fails where a tile holds no mitosis: its noise is split in two.
 
     Parameters
     ----------
     score : ndarray of float32, shape (h, w)
     tile_cells : int
-        Side of a tile.
+        Side of a tile; those at the lower and right border may be smaller.
     floor : float
         Lowest threshold of a tile.
+
+    Returns
+    -------
+    ndarray of float64, shape (h, w)
+
+    Raises
+    ------
+    ValueError
+        If `tile_cells` is not positive.
     """
-    above = np.zeros(score.shape, dtype=bool)
+    if tile_cells < 1:
+        raise ValueError(f"tile_cells must be positive, not {tile_cells}")
+    thresholds = np.empty(score.shape, dtype=np.float64)
     for y in range(0, score.shape[0], tile_cells):
         for x in range(0, score.shape[1], tile_cells):
-            tile = score[y : y + tile_cells, x : x + tile_cells]
-            above[y : y + tile_cells, x : x + tile_cells] = tile > max(_otsu(tile), floor)
-    return above
+            tile = np.s_[y : y + tile_cells, x : x + tile_cells]
+            thresholds[tile] = max(_otsu(score[tile]), floor)
+    return thresholds
+
+
+def decide_per_tile(evidence: Evidence, rule: Rule, tile_px: int) -> pd.DataFrame:
+    """Detections with Otsu's threshold in each tile instead of the whole field: the ablation, never a rule.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    rule : Rule
+        Its threshold is not used; its floor is that of each tile.
+    tile_px : int
+        Side of a tile in field pixels, rounded to cells.
+    """
+    score = Decider(evidence).smoothed(rule)
+    tile_cells = max(1, round(tile_px / evidence.stride))
+    mask = score > threshold_per_tile(score, tile_cells, rule.floor)
+    return _frame(_filtered(_in_field(measure(mask, score), evidence), rule))
