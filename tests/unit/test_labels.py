@@ -36,7 +36,11 @@ def test_areas_are_those_of_the_paper():
 
 
 @given(
-    y=st.floats(-30, 130), x=st.floats(-30, 130), r=st.floats(0.5, 20), a=st.floats(1, 3), stride=st.sampled_from([1, 2, 4])
+    y=st.floats(-30, 130),
+    x=st.floats(-30, 130),
+    r=st.floats(0.5, 20),
+    a=st.floats(1, 3),
+    stride=st.sampled_from([1, 2, 4]),
 )
 def test_every_cell_is_labelled_by_its_distance(y, x, r, a, stride):
     shape = (100 // stride, 88 // stride)

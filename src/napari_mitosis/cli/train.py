@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,7 +26,7 @@ Threads = Annotated[int, typer.Option(help="Processor threads; 0 = as many as th
 RADIUS_UM = 7.5
 
 
-class Config(str, Enum):
+class Config(StrEnum):
     """Configurations of SegMitos."""
 
     compact = "compact"
@@ -97,7 +97,7 @@ def report(
 
     _start(seed, threads)
     recipe = Recipe().with_seed(seed)
-    both = {p: _folds(data, out, p, base_weights, recipe) for p in ("S", "N")}
+    both = {p: _folds(data, out, p, base_weights, recipe, finished_only=True) for p in ("S", "N")}
     with errors_told():
         measures = run_shown(make_report(both, _other_fields(data), out, RADIUS_UM))
     console = stdout()
@@ -146,9 +146,7 @@ def segmitos(
     with errors_told():
         run_shown(train_fields(network, samples, crops, recipe, out))
     card = draft_card(network, version=version, seed=seed)
-    card = card.model_copy(
-        update={"trained_on": f"{describe(samples)}; {len(crops)} crops of ami_br and tupac_crops"}
-    )
+    card = card.model_copy(update={"trained_on": f"{describe(samples)}; {len(crops)} crops of ami_br and tupac_crops"})
     if report_file is not None:
         measured = read_report(report_file)
         card = card.with_rule(Rule(**measured["rule"]), measured["rule_chosen_on"]).model_copy(
@@ -160,9 +158,7 @@ def segmitos(
     stdout().print(publish(network, card, out / "published"))
 
 
-def _paper(
-    data: Path, out: Path, config: Config, init: Path | None, steps: int, crop_px: int, seed: int
-) -> None:
+def _paper(data: Path, out: Path, config: Config, init: Path | None, steps: int, crop_px: int, seed: int) -> None:
     from ..models.fcn import FCN, load_pytorch_fcn, load_torchvision_vgg16
     from ..models.weights import read_state
     from ..training.paper import PaperRecipe, train_stages
@@ -178,7 +174,9 @@ def _paper(
         run_shown(train_stages(network, finest, _fields(data), recipe, out))
 
 
-def _folds(data: Path, out: Path, protocol: str, base_weights: Path, recipe: Recipe) -> list[Scored]:
+def _folds(
+    data: Path, out: Path, protocol: str, base_weights: Path, recipe: Recipe, *, finished_only: bool = False
+) -> list[Scored]:
     from ..models.segmitos import CompactSegMitos
     from ..training.crossval import cross_validate
     from ..training.publish import draft_card
@@ -195,16 +193,15 @@ def _folds(data: Path, out: Path, protocol: str, base_weights: Path, recipe: Rec
             recipe,
             "S" if protocol == "S" else "N",
             out,
+            finished_only=finished_only,
         )
     )
 
 
 def _start(seed: int, threads: int) -> None:
-    import torch
+    from ..training.fit import seed_everything
 
-    torch.manual_seed(seed)
-    if threads:
-        torch.set_num_threads(threads)
+    seed_everything(seed, threads)
 
 
 def _fields(data: Path) -> list[Sample]:

@@ -142,9 +142,7 @@ def _score_tile(
 ) -> NDArray[np.float16]:
     """Score maps (maps, h, w) of a tile's core."""
     dense = detector.dense
-    pixels, top, left = read_tile(
-        field, tile, shape, scale, detector.card.halo_px, _BORDER_PX, dense.multiple
-    )
+    pixels, top, left = read_tile(field, tile, shape, scale, detector.card.halo_px, _BORDER_PX, dense.multiple)
     with inference_on(detector.network, place):
         scores = dense.scores(pixels.to(place).contiguous(memory_format=torch.channels_last))
         top, left = top // dense.stride, left // dense.stride

@@ -78,10 +78,7 @@ def read_tile(
     """
     y_range, top = _span(tile.y0, tile.y1, shape[0], halo, border, multiple)
     x_range, left = _span(tile.x0, tile.x1, shape[1], halo, border, multiple)
-    if scale == 1.0:
-        pixels = _read_mirrored(field, y_range, x_range)
-    else:
-        pixels = _read_rescaled(field, y_range, x_range, scale)
+    pixels = _read_mirrored(field, y_range, x_range) if scale == 1.0 else _read_rescaled(field, y_range, x_range, scale)
     return pixels, top, left
 
 
@@ -117,9 +114,7 @@ def _read_mirrored(field: Field, y_range: tuple[int, int], x_range: tuple[int, i
     return _as_batch(part)
 
 
-def _read_rescaled(
-    field: Field, y_range: tuple[int, int], x_range: tuple[int, int], scale: float
-) -> torch.Tensor:
+def _read_rescaled(field: Field, y_range: tuple[int, int], x_range: tuple[int, int], scale: float) -> torch.Tensor:
     """As `_read_mirrored`, resampled: averaged when the model's pixels are larger, bilinear otherwise."""
     margin = int(np.ceil(2 * max(scale, 1.0))) + 1
     spans = []

@@ -108,7 +108,8 @@ class FCN(nn.Module):
 
     def scores(self, pixels: Tensor) -> Tensor:
         """Probability of mitosis, (N, 1, H, W)."""
-        return self(pixels).float().softmax(dim=1)[:, 1:]
+        logits: Tensor = self(pixels)
+        return logits.float().softmax(dim=1)[:, 1:]
 
 
 def _crop(x: Tensor, offset: int, like: Tensor) -> Tensor:
@@ -209,8 +210,6 @@ def _load_part(network: FCN, state: Mapping[str, Tensor], source: str) -> None:
     own = network.state_dict()
     for key, value in state.items():
         if own[key].shape != value.shape:
-            raise WeightsError(
-                f"{key} of {source} has shape {tuple(value.shape)}, not {tuple(own[key].shape)}"
-            )
+            raise WeightsError(f"{key} of {source} has shape {tuple(value.shape)}, not {tuple(own[key].shape)}")
         own[key] = value
     network.load_state_dict(own)

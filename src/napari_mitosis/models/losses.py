@@ -10,9 +10,7 @@ from torch import Tensor
 IGNORED = 255
 
 
-def concentric_loss(
-    logits: Tensor, labels: Tensor, reduction: Literal["sum", "normalised"] = "sum"
-) -> Tensor:
+def concentric_loss(logits: Tensor, labels: Tensor, reduction: Literal["sum", "normalised"] = "sum") -> Tensor:
     """Softmax cross-entropy over disc and background; the ring takes no part (SegMitos, equation 1).
 
     Parameters

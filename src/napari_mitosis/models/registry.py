@@ -84,7 +84,8 @@ def detectors() -> dict[str, DetectorClass]:
         module = importlib.import_module(f"{__package__}.{info.name}")
         for value in vars(module).values():
             if isinstance(value, type) and "detector_name" in vars(value):
-                found[value.detector_name] = cast(DetectorClass, value)
+                detector = cast(DetectorClass, value)
+                found[detector.detector_name] = detector
     return dict(sorted(found.items()))
 
 
@@ -186,9 +187,7 @@ def load_detector(name: str = "segmitos", folder: Path | None = None) -> Detecto
     """
     detector, _, version = name.partition("@")
     matches = [
-        (card, path)
-        for card, path in _cards(folder)
-        if card.detector == detector and version in ("", card.version)
+        (card, path) for card, path in _cards(folder) if card.detector == detector and version in ("", card.version)
     ]
     if not matches:
         known = ", ".join(card.name for card in list_cards(folder)) or "none"

@@ -61,7 +61,8 @@ class CompactSegMitos(nn.Module):
 
     def scores(self, pixels: Tensor) -> Tensor:
         """Probability of mitosis, (N, 1, H/4, W/4)."""
-        return self(pixels).float().softmax(dim=1)[:, 1:]
+        logits: Tensor = self(pixels)
+        return logits.float().softmax(dim=1)[:, 1:]
 
 
 @register("segmitos")

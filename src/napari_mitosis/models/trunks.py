@@ -19,7 +19,7 @@ _LITE0_STAGES = (
     (6, 5, 1, 112, 3),
     (6, 5, 2, 192, 4),
 )
-_BATCH_NORM = {"eps": 1e-3, "momentum": 0.01}
+_EPS, _MOMENTUM = 1e-3, 0.01
 
 
 class SameConv2d(nn.Conv2d):
@@ -38,11 +38,13 @@ class SameConv2d(nn.Conv2d):
         return F.conv2d(input, self.weight, self.bias, self.stride, total // 2, self.dilation, self.groups)
 
 
-def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = True) -> nn.Sequential:
+def conv_bn(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = True
+) -> nn.Sequential:
     """Convolution without bias, batch normalisation and, unless switched off, ReLU6."""
     layers: list[nn.Module] = [
         SameConv2d(inputs, outputs, kernel, stride, groups=groups, bias=False),
-        nn.BatchNorm2d(outputs, **_BATCH_NORM),
+        nn.BatchNorm2d(outputs, eps=_EPS, momentum=_MOMENTUM),
     ]
     if act:
         layers.append(nn.ReLU6(inplace=True))
@@ -149,13 +151,11 @@ def vgg16_groups(first_padding: int = 100) -> nn.ModuleList:
     for group in VGG16_GROUPS:
         layers: list[nn.Module] = []
         for outputs in group:
-            layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(inplace=True)]
+            padding = first_padding if inputs == 3 else 1
+            layers += [nn.Conv2d(inputs, outputs, 3, padding=padding), nn.ReLU(inplace=True)]
             inputs = outputs
         layers.append(nn.MaxPool2d(2, 2, ceil_mode=True))
         groups.append(nn.Sequential(*layers))
-    first = groups[0][0]
-    assert isinstance(first, nn.Conv2d)
-    first.padding = (first_padding, first_padding)
     return groups
 
 

@@ -70,15 +70,11 @@ def make_batch(
     ignored = F.grid_sample(
         ignore, _grid(turn, side, size, stride), mode="nearest", padding_mode="border", align_corners=False
     )
-    labels = np.stack(
-        [_labels(w, m, rng, how, stride) for w, m in zip(windows, turn, strict=True)]
-    )
+    labels = np.stack([_labels(w, m, rng, how, stride) for w, m in zip(windows, turn, strict=True)])
     labels[(ignored[:, 0].numpy() > 0.5) & (labels == BACKGROUND)] = IGNORED
     crops = _stain(crops, rng, how)
     crops = _blur(crops, rng, how)
-    crops = crops + torch.from_numpy(
-        rng.normal(0, rng.uniform(0, how.noise), crops.shape).astype(np.float32)
-    )
+    crops = crops + torch.from_numpy(rng.normal(0, rng.uniform(0, how.noise), crops.shape).astype(np.float32))
     crops = _jpeg(crops.clamp_(0, 255), rng, how)
     return crops.contiguous(memory_format=torch.channels_last), torch.from_numpy(labels.astype(np.int64))
 
@@ -89,7 +85,8 @@ def _random_matrix(rng: np.random.Generator, zoom: tuple[float, float]) -> NDArr
     scale = np.exp(rng.uniform(np.log(zoom[0]), np.log(zoom[1])))
     c, s = np.cos(angle), np.sin(angle)
     mirror = -1.0 if rng.random() < 0.5 else 1.0
-    return np.array([[c, -s], [s, c]]) @ np.diag([1.0, mirror]) / scale
+    matrix: NDArray[np.float64] = np.array([[c, -s * mirror], [s, c * mirror]]) / scale
+    return matrix
 
 
 def _grid(turn: NDArray[np.float64], side: int, size: int, stride: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 Protocol S (same slides): the fields of each slide are dealt over four folds, as the papers split them.
 Protocol N (new slide): each slide is a fold. Either way every field is scored once, by a network that never
-saw it, and its decision rule is chosen on the scores of the other folds, never on its own.
+saw it, and its decision rule is chosen on such scores of fields outside its fold, never on its own.
 """
 
 from __future__ import annotations
@@ -81,6 +81,8 @@ def cross_validate(
     recipe: Recipe,
     protocol: Protocol,
     folder: Path,
+    *,
+    finished_only: bool = False,
 ) -> Job[list[Scored]]:
     """Train one network for each fold and score the fold's fields with it.
 
@@ -96,11 +98,15 @@ def cross_validate(
         Fields of other data sets, scored by each fold's network and written beside the rest.
     folder : Path
         One folder for each fold is made in it.
+    finished_only : bool
+        Leave out folds without a trained network, instead of training them.
     """
     scored: list[Scored] = []
     dealt = folds(samples, protocol)
     for name, test in dealt.items():
         place = folder / name
+        if finished_only and not (place / "model.safetensors").exists():
+            continue
         network = build()
         if (place / "model.safetensors").exists():
             load_weights(network, place / "model.safetensors")
@@ -154,13 +160,20 @@ def count_all(scored: Sequence[Scored], start: Rule, radius_um: float) -> Job[li
     return counts
 
 
-def cross_fitted_rules(
-    scored: Sequence[Scored], counts: Sequence[NDArray[np.int64]], start: Rule
-) -> dict[str, Rule]:
-    """For each fold the rule that is best on all other folds."""
+def cross_fitted_rules(scored: Sequence[Scored], counts: Sequence[NDArray[np.int64]], start: Rule) -> dict[str, Rule]:
+    """For each fold the rule that is best on all fields that are not in it.
+
+    Parameters
+    ----------
+    scored : sequence of Scored
+        Of one protocol or of both; a field of the fold is left out in either.
+    counts : sequence of ndarray
+        Of `count_all`, in the same order.
+    """
     rules = {}
     for name in sorted({s.fold for s in scored}):
-        rest = [i for i, s in enumerate(scored) if s.fold != name]
+        own = {s.sample.field.name for s in scored if s.fold == name}
+        rest = [i for i, s in enumerate(scored) if s.sample.field.name not in own]
         mitoses = sum(len(scored[i].sample.centroids_yx()) for i in rest)
         rules[name], _ = choose_rule([counts[i] for i in rest], mitoses, start, Grid())
     return rules

@@ -60,6 +60,13 @@ class FitOptions:
     checkpoint_every: int = 50
 
 
+def seed_everything(seed: int, threads: int = 0) -> None:
+    """Seed fresh weights, and limit the processor threads (0 = as many as there are)."""
+    torch.manual_seed(seed)
+    if threads:
+        torch.set_num_threads(threads)
+
+
 def fit(
     network: nn.Module,
     loss: Loss,

@@ -64,7 +64,8 @@ class Miner:
         if len(known) and len(places):
             far = np.linalg.norm(places[:, None] - known[None], axis=2).min(axis=1) > 40
             places = places[far]
-        return places[:40]
+        found: NDArray[np.float64] = np.asarray(places[:40], dtype=np.float64)
+        return found
 
 
 @torch.inference_mode()

@@ -7,7 +7,7 @@ cross-validation.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,12 +43,12 @@ class Recipe:
         Shares of stage 2 after which hard negatives are mined anew.
     """
 
-    base: FitOptions = FitOptions(steps=1800, learning_rate=1e-3)
-    fields: FitOptions = FitOptions(steps=500, learning_rate=5e-4)
+    base: FitOptions = field(default_factory=lambda: FitOptions(steps=1800, learning_rate=1e-3))
+    fields: FitOptions = field(default_factory=lambda: FitOptions(steps=500, learning_rate=5e-4))
     batch: int = 16
     mix: tuple[float, float, float, float] = (0.3125, 0.25, 0.125, 0.3125)
     mine_at: tuple[float, ...] = (0.0, 0.3, 0.6)
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation = field(default_factory=Augmentation)
 
     def with_seed(self, seed: int) -> Recipe:
         """The same recipe with another seed."""

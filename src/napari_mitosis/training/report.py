@@ -6,9 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..datasets.sample import Sample
 from ..decide import Rule, decide
 from ..errors import DatasetError
@@ -39,13 +36,11 @@ def make_report(
     radius_um : float
         Matching radius of the measures.
     """
+    every = [s for scored in both.values() for s in scored]
+    counts = yield from count_all(every, Rule(), radius_um)
+    rules = cross_fitted_rules(every, counts, Rule())
     measures: list[Measure] = []
-    rules: dict[str, Rule] = {}
-    counts: list[NDArray[np.int64]] = []
     for protocol, scored in both.items():
-        own = yield from count_all(scored, Rule(), radius_um)
-        counts += own
-        rules |= cross_fitted_rules(scored, own, Rule())
         evaluation = measure(scored, rules, radius_um)
         folds = len({s.fold for s in scored})
         name = f"icpr2012, protocol {protocol}, {folds} folds pooled"
@@ -60,7 +55,7 @@ def make_report(
             if others:
                 measures.append(_other(others, rules["N-A03"], out))
     write_rules(out / "rules.json", rules)
-    mitoses = sum(len(s.sample.centroids_yx()) for scored in both.values() for s in scored)
+    mitoses = sum(len(s.sample.centroids_yx()) for s in every)
     rule, table = choose_rule(counts, mitoses, Rule(), Grid())
     table.to_csv(out / "sweep.csv", index=False)
     chosen = "icpr2012: scores of the held-out fields of all folds of protocols S and N"
@@ -89,8 +84,6 @@ def _other(others: Sequence[Sample], rule: Rule, out: Path, radius_um: float = 8
         if evidence is None:
             raise DatasetError(f"{sample.field.name} was not scored by fold N-A03; run crossval again")
         detections = decide(evidence, rule)
-        results.append(
-            FieldResult(sample.field.name, sample.case, detections, sample.centroids_yx(), evidence.mpp)
-        )
+        results.append(FieldResult(sample.field.name, sample.case, detections, sample.centroids_yx(), evidence.mpp))
     evaluation: Evaluation = evaluate(results, radius_um)
     return as_measure(f"{others[0].dataset} (slide A03, network of fold N-A03)", evaluation, radius_um, COMMAND)
