@@ -6,6 +6,7 @@ the jobs and decisions that it hands out: they hold all they need and never touc
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,6 +23,7 @@ from .inference.cache import EvidenceCache
 from .jobs import Job, Progress
 
 if TYPE_CHECKING:
+    from .grade import Density
     from .models.card import ModelCard
 
 
@@ -47,7 +49,7 @@ class Ticket:
     key : hashable
         The open field.
     epoch : int
-        Counts what makes evidence outdated: a new detection, another um/px, other pixels.
+        Grows with whatever makes evidence outdated: a new detection, another um/px, other pixels.
     generation : int
         Counts the rules that were asked for.
     """
@@ -75,6 +77,8 @@ class Result:
         The same columns: every blob above the threshold, before area and score filters.
     threshold : float
         The threshold in use, be it fixed or Otsu's.
+    density : Density
+        Detections per mm2 with the Poisson interval.
     card : ModelCard
         Of the model version that looked.
     """
@@ -86,6 +90,7 @@ class Result:
     detections: pd.DataFrame
     candidates: pd.DataFrame
     threshold: float
+    density: Density
     card: ModelCard
 
 
@@ -101,10 +106,21 @@ class Request:
 
     def run(self) -> Result:
         """Decide. Milliseconds; the network does not run."""
+        from .grade import mitotic_density  # scipy.stats loads slowly: first in the worker of a detection
+
         decider, rule = self.decider, self.rule
         detections = decider.decide(rule)
-        candidates, threshold = decider.candidates(rule), decider.threshold(rule)
-        return Result(self.ticket, self.evidence, decider, rule, detections, candidates, threshold, self.card)
+        return Result(
+            ticket=self.ticket,
+            evidence=self.evidence,
+            decider=decider,
+            rule=rule,
+            detections=detections,
+            candidates=decider.candidates(rule),
+            threshold=decider.threshold(rule),
+            density=mitotic_density(len(detections), self.evidence.area_mm2),
+            card=self.card,
+        )
 
     def job(self) -> Job[Result]:
         """The same as a job, for a worker."""
@@ -183,6 +199,7 @@ class Session:
         self._active: Hashable | None = None
         self._detectors: dict[str, Loaded] = {}
         self._cache = EvidenceCache()
+        self._epochs = itertools.count(1)
 
     def __len__(self) -> int:
         return len(self._fields)
@@ -216,7 +233,7 @@ class Session:
         """
         if key in self._fields:
             raise ValueError(f"a field is open under {key!r} already")
-        self._fields[key] = OpenField(field, annotations)
+        self._fields[key] = OpenField(field, annotations, epoch=next(self._epochs))
         self.opened.emit(key)
         if self._active is None:
             self.activate(key)
@@ -260,7 +277,7 @@ class Session:
         """The pixels or the um/px of an open field are others now; its results are dropped."""
         state = self._fields[key]
         state.field = field
-        state.epoch += 1
+        state.epoch = next(self._epochs)
         had_result, state.result = state.result is not None, None
         self.field_changed.emit(key)
         if had_result:
@@ -279,7 +296,7 @@ class Session:
             ``"auto"``, ``"cuda"``, ``"mps"`` or ``"cpu"``.
         """
         state = self._fields[key]
-        state.epoch += 1
+        state.epoch = next(self._epochs)
         state.generation += 1
 
         def tuned() -> Rule | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -155,4 +154,3 @@ def settle(qtbot: Any, dock: DetectDock) -> None:
     """Wait until no decision and no job is under way."""
     qtbot.wait(60)
     qtbot.waitUntil(lambda: len(dock.workers) == 0, timeout=20000)
-    time.sleep(0)

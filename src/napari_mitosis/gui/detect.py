@@ -1,7 +1,5 @@
 """The "Detect mitoses" dock."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import napari
@@ -45,7 +43,7 @@ class DetectDock(QWidget):
     ) -> None:
         super().__init__()
         self.viewer = viewer
-        self.session = session or Session()
+        self.session = Session() if session is None else session  # an empty one is falsy
         self.workers = Workers()
         self.live = LiveDecisions(self.session, self.workers)
         self.panel = DetectPanel(self)
@@ -61,7 +59,7 @@ class DetectDock(QWidget):
         self._was_docked = False
         self._down = False
         self._offer(cards)
-        self.fields = OpenFields(viewer, self.session)
+        self.fields = OpenFields(viewer, self.session, self)
         self._connect()
         self.fields.changed.connect(self._list_fields)
         self.fields.refused.connect(self._complain)

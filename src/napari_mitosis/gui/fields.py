@@ -13,6 +13,9 @@ from ..errors import FieldError
 from ..session import Session
 from .layers import FieldLayers, annotations_of, field_of_layer, is_field_layer, layer_mpp, result_owner
 
+BURY_MS = 40
+"""Between two removals of layers: time for the window to draw."""
+
 
 class OpenFields(QObject):
     """Every RGB image layer is an open field; its result layers come and go with it.
@@ -21,6 +24,8 @@ class OpenFields(QObject):
     ----------
     viewer : ViewerModel
     session : Session
+    parent : QObject
+        It ends with this.
 
     Attributes
     ----------
@@ -33,13 +38,16 @@ class OpenFields(QObject):
     changed = Signal()
     refused = Signal(str)
 
-    def __init__(self, viewer: ViewerModel, session: Session) -> None:
-        super().__init__()
+    def __init__(self, viewer: ViewerModel, session: Session, parent: QObject) -> None:
+        super().__init__(parent)
         self._viewer = viewer
         self._session = session
         self._owners: dict[str, Image] = {}
         self._results: dict[str, FieldLayers] = {}
-        self._busy = False
+        self._graves: list[Layer] = []
+        self._gravedigger = QTimer(self)
+        self._gravedigger.setInterval(BURY_MS)
+        self._gravedigger.timeout.connect(self._bury_one)
         layers = viewer.layers
         layers.events.inserted.connect(self._inserted)
         layers.events.removed.connect(self._removed)
@@ -81,6 +89,7 @@ class OpenFields(QObject):
 
     def disconnect_all(self) -> None:
         """Stop following the viewer."""
+        self._gravedigger.stop()
         layers = self._viewer.layers
         layers.events.inserted.disconnect(self._inserted)
         layers.events.removed.disconnect(self._removed)
@@ -103,7 +112,7 @@ class OpenFields(QObject):
             self.refused.emit(str(error))
             return
         self._owners[key] = layer
-        self._results[key] = FieldLayers(self._viewer, layer)
+        self._results[key] = FieldLayers(self._viewer, layer, self._bury)
         layer.events.name.connect(self._renamed)
         layer.events.scale.connect(self._measured)
         layer.events.units.connect(self._measured)
@@ -126,8 +135,26 @@ class OpenFields(QObject):
         results = self._results.pop(key)
         self._session.close(key)
         self.changed.emit()
-        # Not now: the list may be in the middle of clearing itself.
-        QTimer.singleShot(0, results.remove)
+        results.remove()
+
+    def _bury(self, layers: list[Layer]) -> None:
+        """Hide layers, and remove them one by one.
+
+        Not now: the list may be in the middle of clearing itself. And not at once: where two layers go without
+        a drawing between, the next drawing crashes in some OpenGL drivers (napari 0.9, Mesa).
+        """
+        for layer in layers:
+            layer.visible = False
+        self._graves += layers
+        if self._graves:
+            self._gravedigger.start()
+
+    def _bury_one(self) -> None:
+        layer = self._graves.pop(0)
+        if layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
+        if not self._graves:
+            self._gravedigger.stop()
 
     def _renamed(self, event: Any) -> None:
         key = str(event.source.unique_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -70,7 +70,8 @@ def field_of_layer(layer: Image) -> Field:
     """
     pixels = layer.data[0] if layer.multiscale else layer.data
     known = field_of(layer.metadata)
-    if known is not None and known.pixels is pixels:
+    # A pyramid's first level is another object than the pixels that its file was opened with.
+    if known is not None and (known.pixels is pixels or (layer.multiscale and known.shape == pixels.shape[:2])):
         mpp = layer_mpp(layer)
         return (known if mpp is None or known.mpp is not None else known.with_mpp(mpp)).renamed(layer.name)
     return Field.from_array(pixels, mpp=layer_mpp(layer), name=layer.name)
@@ -110,11 +111,14 @@ class FieldLayers:
     viewer : ViewerModel
     owner : Image
         The field's layer. It is never changed here.
+    bury : callable
+        Takes layers that are to go.
     """
 
-    def __init__(self, viewer: ViewerModel, owner: Image) -> None:
+    def __init__(self, viewer: ViewerModel, owner: Image, bury: Callable[[list[Layer]], None]) -> None:
         self._viewer = viewer
         self._owner = owner
+        self._bury = bury
         self.score_map: Image | None = None
         self.detections: Points | None = None
         self.labels: Labels | None = None
@@ -126,10 +130,12 @@ class FieldLayers:
     def show_evidence(self, evidence: Evidence, visible: bool) -> None:
         """Show the score map of new evidence, below the detections."""
         data = score_map(evidence)
-        if self._alive(self.score_map) and self.score_map is not None:
-            self._viewer.layers.remove(self.score_map)  # another model may have another stride
         stride = evidence.stride
         place = self._placed((stride, stride), (stride - 1) / 2)
+        layer = self.score_map
+        if layer is not None and self._alive(layer):  # of another model, whose stride may be another
+            layer.data, layer.scale, layer.translate, layer.visible = data, place["scale"], place["translate"], visible
+            return
         self.score_map = Image(
             data,
             name=f"{self._owner.name}: score map",
@@ -208,8 +214,7 @@ class FieldLayers:
 
     def remove(self) -> None:
         """Take the result layers away."""
-        for layer in self.all():
-            self._viewer.layers.remove(layer)
+        self._bury(self.all())
         self.score_map = self.detections = self.labels = None
 
     def renamed(self) -> None:

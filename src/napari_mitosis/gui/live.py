@@ -22,6 +22,13 @@ class LiveDecisions(QObject):
 
     One decision at a time: a decider keeps caches that only one thread may use. Of the rules that arrive
     meanwhile only the last is decided.
+
+    Attributes
+    ----------
+    quick_s : float
+        Decisions expected to take longer go into a worker.
+    decided : Signal(Result)
+        A decision has become the field's own.
     """
 
     decided = Signal(object)
@@ -34,6 +41,7 @@ class LiveDecisions(QObject):
         self._waiting: Request | None = None
         self._seconds: dict[tuple[int, bool], float] = {}
         self._started = 0.0
+        self.quick_s = QUICK_S
         self._what: tuple[int, bool] = (0, False)
 
     def request(self, rule: Rule) -> None:
@@ -56,7 +64,7 @@ class LiveDecisions(QObject):
         cells = _cells(before)
         self._what = (cells, maps_again)
         self._started = time.perf_counter()
-        if self._seconds.get(self._what, cells / CELLS_PER_S if maps_again else 0.0) <= QUICK_S:
+        if self._seconds.get(self._what, cells / CELLS_PER_S if maps_again else 0.0) <= self.quick_s:
             self._take(request.run())
             return
         self._running = self._workers.start(request.job(), succeeded=self._came, failed=self._failed)

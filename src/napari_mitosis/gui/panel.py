@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -39,6 +40,9 @@ QProgressBar { text-align: center; border-radius: 3px; min-height: 16px; max-hei
 QProgressBar::chunk { background: #00813a; border-radius: 3px; }
 """
 
+WIDTH_PX = 312
+"""Of the dock; more where the fonts need it."""
+
 TOGGLES = (
     ("score_map", "Score map", True, "What the network saw, before any threshold"),
     ("detections", "Detections", True, "A green ring of 15 µm about each mitosis"),
@@ -55,10 +59,11 @@ class DetectPanel(QWidget):
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
+        self._dock = parent
         self.field = QComboBox()
         self.field.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.field.setToolTip("The field that is looked at; it follows the layer list")
-        self.dimensions = QLabel()
+        self.dimensions = _fitting(QLabel())
         self.dimensions.setObjectName("faint")
         self.mpp = QDoubleSpinBox()
         self.mpp.setRange(0.0, 20.0)
@@ -67,6 +72,8 @@ class DetectPanel(QWidget):
         self.mpp.setSpecialValueText("unknown")
         self.mpp.setSuffix(" µm/px")
         self.mpp.setKeyboardTracking(False)
+        self.mpp.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
+        self.mpp.setFixedWidth(104)
         self.run_panel = RunPanel()
         self.summary = Summary()
         self.rule = RulePanel()
@@ -76,7 +83,7 @@ class DetectPanel(QWidget):
         self.toggles = {name: self._toggle(name, text, on, tip) for name, text, on, tip in TOGGLES}
         self.previous = _tool("◀")
         self.next = _tool("▶")
-        self.position = QLabel()
+        self.position = _fitting(QLabel())
         self.position.setObjectName("faint")
         self.help = _tool("Keys")
         self.help.setToolTip(help_page())
@@ -103,7 +110,7 @@ class DetectPanel(QWidget):
         column.setContentsMargins(8, 6, 8, 6)
         column.setSpacing(4)
         column.addWidget(self.field)
-        column.addLayout(_row(self.dimensions, None, self.mpp))
+        column.addLayout(_row(self.dimensions, self.mpp))
         column.addWidget(_line())
         column.addWidget(self.run_panel)
         column.addWidget(self.message)
@@ -111,8 +118,8 @@ class DetectPanel(QWidget):
         column.addLayout(_row(_section("RULE"), None, self.rule.reset))
         column.addWidget(self.rule)
         column.addWidget(_line())
-        column.addLayout(_row(*self.toggles.values(), None, self.help))
-        column.addLayout(_row(self.previous, self.next, self.position, None))
+        column.addLayout(_row(*self.toggles.values(), None))
+        column.addLayout(_row(self.previous, self.next, self.position, self.help))
         column.addStretch(1)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
@@ -122,7 +129,14 @@ class DetectPanel(QWidget):
         outer = QVBoxLayout(dock)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(scroll)
-        dock.setMinimumWidth(310)
+        dock.setMinimumWidth(WIDTH_PX)
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Sideways scrolling is off: other fonts than those of the author must not cut the dock off."""
+        super().resizeEvent(event)
+        dock, need = self._dock, self.minimumSizeHint().width()
+        if need > dock.minimumWidth():
+            dock.setMinimumWidth(need)
 
     def wants(self, name: str) -> bool:
         """Whether a kind of result layer is to be seen."""
@@ -171,6 +185,12 @@ def _tool(text: str) -> QToolButton:
     button = QToolButton()
     button.setText(text)
     return button
+
+
+def _fitting(label: QLabel) -> QLabel:
+    """A label that takes the width it is given: a long text must not widen the dock."""
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+    return label
 
 
 def _section(text: str) -> QLabel:

@@ -9,6 +9,7 @@ from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QComboBox,
     QGridLayout,
+    QHBoxLayout,
     QLabel,
     QProgressBar,
     QPushButton,
@@ -72,13 +73,16 @@ class RunPanel(QWidget):
         grid.addWidget(self.card_button, 0, 2)
         grid.addWidget(self.headline, 1, 0, 1, 3)
         grid.addWidget(self.card, 2, 0, 1, 3)
-        grid.addWidget(self.device, 3, 0)
-        grid.addWidget(self.run, 3, 1)
-        grid.addWidget(self.cancel, 3, 2)
+        row = QHBoxLayout()
+        row.setSpacing(4)
+        row.addWidget(self.device)
+        row.addWidget(self.run, 1)
+        row.addWidget(self.cancel)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(3)
         outer.addLayout(grid)
+        outer.addLayout(row)
         outer.addWidget(self.progress)
 
     @property

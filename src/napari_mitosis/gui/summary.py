@@ -6,7 +6,6 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
 from ..session import Result
-from .density import density_interval
 
 
 class Summary(QWidget):
@@ -45,9 +44,8 @@ class Summary(QWidget):
             self.density.setText("")
             self.interval.setText("")
             return
-        count, area = len(result.detections), result.evidence.area_mm2
-        low, high = density_interval(count, area)
+        count, density = len(result.detections), result.density
         self.count.setText(str(count))
         self.what.setText("mitosis" if count == 1 else "mitoses")
-        self.density.setText(f"{count / area:.1f} / mm²")
-        self.interval.setText(f"95 % {low:.1f}–{high:.1f} / mm², in {area:.3f} mm²")
+        self.density.setText(f"{density.per_mm2:.1f} / mm²")
+        self.interval.setText(f"95 % {density.low:.1f}–{density.high:.1f} in {density.area_mm2:.3f} mm²")
