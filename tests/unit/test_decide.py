@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -127,8 +128,9 @@ def test_fusion_weights() -> None:
 def test_a_fused_score_stays_a_probability() -> None:
     ones = np.zeros((12, 12))
     ones[3:9, 3:9] = 1
-    for shares in ((0.1, 0.2, 0.3), (3, 7, 11), (1, 1, 1)):
-        rule = replace(PLAIN, smoothing_um=0.7, weights=tuple(zip("abc", shares, strict=True)))
+    # Shares of 2:4:1 and 3:5:1 add up to more than 1 in float32.
+    for shares, smoothing_um in product(((2, 4, 1), (3, 5, 1), (1, 1, 1)), (0.0, 0.7)):
+        rule = replace(PLAIN, smoothing_um=smoothing_um, weights=tuple(zip("abc", shares, strict=True)))
         check_detections(decide(evidence_of(ones, ones, ones), rule))
         assert Decider(evidence_of(ones, ones, ones)).smoothed(rule).max() <= 1
 
@@ -196,6 +198,23 @@ def test_a_caller_cannot_change_what_is_remembered() -> None:
     assert decider.decide(PLAIN).equals(before)
     with pytest.raises(ValueError, match="read-only"):
         decider.smoothed(PLAIN)[0, 0] = 1
+
+
+def test_what_is_remembered_is_that_of_the_rule() -> None:
+    """Back and forth between two smoothings, two fusions and two thresholds, each in turn."""
+    score = blob_map((24, 24), (slice(3, 8), slice(3, 8), 0.5), (slice(12, 15), slice(12, 18), 0.875))
+    other = blob_map((24, 24), (slice(16, 22), slice(4, 10), 0.75), (slice(12, 15), slice(12, 18), 0.5))
+    evidence = evidence_of(score, other)
+    decider = Decider(evidence)
+    first = replace(PLAIN, threshold="otsu")
+    changes: list[dict[str, Any]] = [{"smoothing_um": 2.0}, {"weights": (("b", 1),)}, {"threshold": 0.6}]
+    for change in changes:
+        for rule in (first, replace(first, **change), first):
+            fresh = Decider(evidence)
+            assert decider.threshold(rule) == fresh.threshold(rule), change
+            assert np.array_equal(decider.smoothed(rule), fresh.smoothed(rule)), change
+            assert decider.decide(rule).equals(fresh.decide(rule)), change
+        assert not decider.decide(first).equals(decider.decide(replace(first, **change)))
 
 
 def test_otsu_per_tile_differs_where_a_tile_has_no_mitosis() -> None:

@@ -33,6 +33,8 @@ def test_limit_that_falls_on_a_whole_number() -> None:
     # 0.274 mm2 is a tenth of the reference: 1 and 2 mitoses, not 2 and 3 for the sake of a rounding error.
     assert [nottingham_score(n, 0.274).score for n in range(4)] == [1, 2, 3, 3]
     assert [nottingham_score(n, 3 * 0.274).score for n in (2, 3, 5, 6)] == [1, 2, 2, 3]
+    # 10 * (37 * 0.274) / 2.74 comes out as 37.00000000000001.
+    assert [nottingham_score(n, 37 * 0.274).score for n in (36, 37, 73, 74)] == [1, 2, 2, 3]
 
 
 def test_distance_to_the_other_scores() -> None:
