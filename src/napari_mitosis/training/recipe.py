@@ -25,6 +25,10 @@ from .mining import Miner
 from .windows import CropSource, FieldSource, Window
 
 
+# A crop of 128 px, zoomed out by 0.85 and turned by 45 degrees, reaches over 213 px.
+FIELDS_WINDOW_PX = 224
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Steps, batches and rates of both stages.
@@ -35,20 +39,30 @@ class Recipe:
         Stage 1: mosaics of crops only.
     fields : FitOptions
         Stage 2: windows of fields, mixed with mosaics against forgetting.
-    batch : int
+    base_batch, fields_batch : int
         Crops for each step.
     mix : tuple of float
         Shares of a stage-2 batch: with a mitosis, about a hard negative, anywhere, mosaic.
     mine_at : tuple of float
         Shares of stage 2 after which hard negatives are mined anew.
+    base_augmentation, fields_augmentation : Augmentation
+        Stage 2 has few figures and sees them in smaller crops, more of them and less disturbed.
     """
 
     base: FitOptions = field(default_factory=lambda: FitOptions(steps=1800, learning_rate=1e-3))
-    fields: FitOptions = field(default_factory=lambda: FitOptions(steps=500, learning_rate=5e-4))
-    batch: int = 16
-    mix: tuple[float, float, float, float] = (0.3125, 0.25, 0.125, 0.3125)
+    fields: FitOptions = field(
+        default_factory=lambda: FitOptions(steps=450, learning_rate=1e-3, average=0.99)
+    )
+    base_batch: int = 16
+    fields_batch: int = 32
+    mix: tuple[float, float, float, float] = (0.375, 0.25, 0.125, 0.25)
     mine_at: tuple[float, ...] = (0.0, 0.3, 0.6)
-    augmentation: Augmentation = field(default_factory=Augmentation)
+    base_augmentation: Augmentation = field(default_factory=Augmentation)
+    fields_augmentation: Augmentation = field(
+        default_factory=lambda: Augmentation(
+            crop_px=128, zoom=(0.85, 1.2), stain=0.15, blur_share=0.25, jpeg_share=0.5, jpeg_quality=(45, 95)
+        )
+    )
 
     def with_seed(self, seed: int) -> Recipe:
         """The same recipe with another seed."""
@@ -65,10 +79,10 @@ def train_base(network: nn.Module, crops: Sequence[Crop], recipe: Recipe, folder
     source = CropSource(crops)
 
     def draw(rng: np.random.Generator) -> list[Window]:
-        return [source.mosaic(rng) for _ in range(recipe.batch)]
+        return [source.mosaic(rng) for _ in range(recipe.base_batch)]
 
     checkpoint = folder / "base.checkpoint.safetensors"
-    network = yield from fit(network, normalised_loss, draw, recipe.base, recipe.augmentation, checkpoint)
+    network = yield from fit(network, normalised_loss, draw, recipe.base, recipe.base_augmentation, checkpoint)
     save_tensors(folder / "base.safetensors", network.state_dict(), {"stage": "base"})
     return network
 
@@ -77,10 +91,10 @@ def train_fields(
     network: nn.Module, samples: Sequence[Sample], crops: Sequence[Crop], recipe: Recipe, folder: Path
 ) -> Job[nn.Module]:
     """Stage 2, from the weights that `network` holds. Leaves ``folder/model.safetensors``."""
-    fields = FieldSource(samples)
-    mosaics = CropSource(crops) if crops else None
+    fields = FieldSource(samples, FIELDS_WINDOW_PX)
+    mosaics = CropSource(crops, FIELDS_WINDOW_PX) if crops else None
     miner = Miner(fields, [int(share * recipe.fields.steps) for share in recipe.mine_at], folder / "mined.json")
-    counts = _counts(recipe.mix if mosaics else (*recipe.mix[:2], recipe.mix[2] + recipe.mix[3], 0.0), recipe.batch)
+    counts = _counts(recipe.mix if mosaics else (*recipe.mix[:2], recipe.mix[2] + recipe.mix[3], 0.0), recipe.fields_batch)
 
     def draw(rng: np.random.Generator) -> list[Window]:
         windows = [fields.positive(rng) for _ in range(counts[0])]
@@ -96,7 +110,7 @@ def train_fields(
         normalised_loss,
         draw,
         recipe.fields,
-        recipe.augmentation,
+        recipe.fields_augmentation,
         checkpoint,
         before_step=miner.before_step,
     )

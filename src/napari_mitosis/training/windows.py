@@ -77,7 +77,7 @@ class FieldSource:
                 _paint_disc(ignore, p[0], p[1], 25.0)
         return Window(self._pixels[index][cut], ignore, self.mitoses[index] - offset)
 
-    def positive(self, rng: np.random.Generator, reach_px: float = 80.0) -> Window:
+    def positive(self, rng: np.random.Generator, reach_px: float = 44.0) -> Window:
         """A window with a mitosis at a random place within `reach_px` of its centre."""
         counts = np.array([len(m) for m in self.mitoses])
         if counts.sum() == 0:
@@ -102,7 +102,7 @@ class FieldSource:
         if not both:
             return self.negative(rng)
         index, y, x = both[int(rng.integers(len(both)))]
-        dy, dx = rng.uniform(-70, 70, 2)
+        dy, dx = rng.uniform(-44, 44, 2)
         return self.window(index, y + dy, x + dx)
 
 
@@ -115,9 +115,10 @@ class CropSource:
 
     tile_range = (100, 128)
 
-    def __init__(self, crops: Sequence[Crop]) -> None:
+    def __init__(self, crops: Sequence[Crop], window_px: int = WINDOW_PX) -> None:
         if not crops:
             raise ValueError("a crop source needs at least one crop")
+        self.window_px = window_px
         self._pixels = []
         self._points = []
         for crop in crops:
@@ -135,13 +136,13 @@ class CropSource:
 
     def mosaic(self, rng: np.random.Generator) -> Window:
         """A window filled with tiles."""
-        pixels = np.empty((WINDOW_PX, WINDOW_PX, 3), dtype=np.uint8)
-        ignore = np.zeros((WINDOW_PX, WINDOW_PX), dtype=bool)
+        pixels = np.empty((self.window_px, self.window_px, 3), dtype=np.uint8)
+        ignore = np.zeros((self.window_px, self.window_px), dtype=bool)
         mitoses: list[NDArray[np.float64]] = []
         tile = int(rng.integers(self.tile_range[0], self.tile_range[1] + 1))
         y0, x0 = (-int(v) for v in rng.integers(0, tile, 2))
-        for top in range(y0, WINDOW_PX, tile):
-            for left in range(x0, WINDOW_PX, tile):
+        for top in range(y0, self.window_px, tile):
+            for left in range(x0, self.window_px, tile):
                 self._place(rng, tile, top, left, pixels, ignore, mitoses)
         points = np.concatenate(mitoses) if mitoses else np.empty((0, 2))
         return Window(pixels, ignore, points)
@@ -160,8 +161,8 @@ class CropSource:
         source, points = _turn(self._pixels[index], self._points[index], int(rng.integers(8)))
         cy = int(rng.integers(0, source.shape[0] - tile + 1))
         cx = int(rng.integers(0, source.shape[1] - tile + 1))
-        ys, ye = max(top, 0), min(top + tile, WINDOW_PX)
-        xs, xe = max(left, 0), min(left + tile, WINDOW_PX)
+        ys, ye = max(top, 0), min(top + tile, self.window_px)
+        xs, xe = max(left, 0), min(left + tile, self.window_px)
         pixels[ys:ye, xs:xe] = source[cy + ys - top : cy + ye - top, cx + xs - left : cx + xe - left]
         for y, x in points - (cy, cx):
             if 10 <= y < tile - 10 and 10 <= x < tile - 10:
