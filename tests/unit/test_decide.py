@@ -206,7 +206,7 @@ def test_what_is_remembered_is_that_of_the_rule() -> None:
     other = blob_map((24, 24), (slice(16, 22), slice(4, 10), 0.75), (slice(12, 15), slice(12, 18), 0.5))
     evidence = evidence_of(score, other)
     decider = Decider(evidence)
-    first = replace(PLAIN, threshold="otsu")
+    first = replace(PLAIN, threshold="otsu", floor=0.0)
     changes: list[dict[str, Any]] = [{"smoothing_um": 2.0}, {"weights": (("b", 1),)}, {"threshold": 0.6}]
     for change in changes:
         for rule in (first, replace(first, **change), first):
