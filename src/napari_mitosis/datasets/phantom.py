@@ -19,8 +19,8 @@ from .sample import Sample
 
 PHANTOM_MPP = 0.25
 # Optical density of one unit of each stain in red, green and blue.
-_HAEMATOXYLIN = np.array([0.92, 1.02, 0.46])
-_EOSIN = np.array([0.10, 0.92, 0.38])
+_HAEMATOXYLIN = np.array([0.84, 1.06, 0.56])
+_EOSIN = np.array([0.14, 0.92, 0.46])
 _CELL_PX = 37.0
 _APART_PX = 70.0
 _MARGIN_PX = 24.0
@@ -191,7 +191,7 @@ def _populate(
     for y, x in centres:
         if not (0 <= y < shape[0] and 0 <= x < shape[1]):
             continue
-        if taken is not None and taken.query((y, x))[0] < 40:
+        if taken is not None and taken.query((y, x))[0] < 44:
             continue
         if canvas.e[int(y), int(x)] < 0.15:  # a gap
             continue

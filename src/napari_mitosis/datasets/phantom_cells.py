@@ -150,8 +150,8 @@ def _chromosomes(canvas: Canvas, w: Window, where: Map, depth: float) -> None:
 
 
 def _prophase(canvas: Canvas, w: Window, rng: np.random.Generator) -> Map:
-    _clear(canvas, w, rng, (24, 22), 0)
-    r = rng.uniform(12, 15)
+    _clear(canvas, w, rng, (28, 26), 0)
+    r = rng.uniform(14, 18)
     inside = blob(w, 0, 0, (r, r * rng.uniform(0.85, 1)), rng.uniform(0, np.pi), rng, ragged=0.08)
     clumps = inside * (1 / (1 + np.exp(-(w.coarse + 0.45) * 4)))
     _chromosomes(canvas, w, 0.35 * inside, 0.8)
@@ -161,13 +161,13 @@ def _prophase(canvas: Canvas, w: Window, rng: np.random.Generator) -> Map:
 
 def _metaphase(canvas: Canvas, w: Window, rng: np.random.Generator) -> Map:
     angle = rng.uniform(0, np.pi)
-    _clear(canvas, w, rng, (26, 23), angle)
+    _clear(canvas, w, rng, (31, 28), angle)
     if rng.random() < 0.25:  # seen from a pole: a ring
-        r = rng.uniform(10, 13)
+        r = rng.uniform(13, 16)
         plate = blob(w, 0, 0, (r, r * 0.92), angle, rng, ragged=0.14)
         plate = plate * (1 - 0.75 * blob(w, 0, 0, (r * 0.42, r * 0.38), angle, rng, ragged=0.2))
     else:
-        half = (rng.uniform(11, 16), rng.uniform(4.0, 6.0))
+        half = (rng.uniform(14, 19), rng.uniform(6.0, 8.5))
         plate = blob(w, 0, 0, half, angle, rng, wobble=0.1, ragged=0.3)
     _chromosomes(canvas, w, plate, rng.uniform(1.4, 1.8))
     return plate
@@ -189,13 +189,13 @@ def _pair(
 
 
 def _anaphase(canvas: Canvas, w: Window, rng: np.random.Generator) -> Map:
-    _clear(canvas, w, rng, (27, 25), 0)
-    return _pair(canvas, w, rng, rng.uniform(13, 18), (rng.uniform(9, 12), rng.uniform(3.2, 4.2)), 0.1)
+    _clear(canvas, w, rng, (31, 29), 0)
+    return _pair(canvas, w, rng, rng.uniform(15, 20), (rng.uniform(11, 15), rng.uniform(4.2, 5.8)), 0.1)
 
 
 def _telophase(canvas: Canvas, w: Window, rng: np.random.Generator) -> Map:
-    _clear(canvas, w, rng, (30, 27), 0)
-    return _pair(canvas, w, rng, rng.uniform(22, 36), (rng.uniform(8, 10.5), rng.uniform(3.2, 4.2)), 0.25)
+    _clear(canvas, w, rng, (33, 30), 0)
+    return _pair(canvas, w, rng, rng.uniform(24, 36), (rng.uniform(10, 13.5), rng.uniform(4.2, 5.6)), 0.25)
 
 
 def _apoptotic(canvas: Canvas, w: Window, rng: np.random.Generator) -> Map:
@@ -245,5 +245,5 @@ def figure(
     chromatin : ndarray of bool
         Its chromatin within that part.
     """
-    w = window(canvas, y, x, 40, rng)
+    w = window(canvas, y, x, 46, rng)
     return w.cut, _FIGURES[kind](canvas, w, rng) > 0.5
