@@ -67,7 +67,7 @@ def crossval(
     out: Out,
     protocol: Annotated[str, typer.Option(help="S (same slides, 4 folds) or N (a new slide, 1 fold each).")],
     base_weights: Annotated[Path, typer.Option("--base", help="Weights of stage 1.")],
-    steps: Annotated[int, typer.Option(help="Optimiser steps of stage 2 in each fold.")] = 500,
+    steps: Annotated[int, typer.Option(help="Optimiser steps of stage 2 in each fold; 0 = the recipe's.")] = 0,
     seed: Seed = 0,
     threads: Threads = 0,
 ) -> None:
@@ -78,7 +78,8 @@ def crossval(
         raise typer.BadParameter("the protocol is S or N")
     _start(seed, threads)
     recipe = Recipe().with_seed(seed)
-    recipe = replace(recipe, fields=replace(recipe.fields, steps=steps))
+    if steps:
+        recipe = replace(recipe, fields=replace(recipe.fields, steps=steps))
     with errors_told():
         _folds(data, out, protocol, base_weights, recipe)
 

@@ -68,7 +68,7 @@ def folds(samples: Sequence[Sample], protocol: Protocol, count: int = 4) -> dict
         k = (places.get(case, 0) + first) % count
         places[case] = places.get(case, 0) + 1
         dealt[f"S-{k}"].append(i)
-    return dealt
+    return {name: test for name, test in dealt.items() if test}
 
 
 def cross_validate(
