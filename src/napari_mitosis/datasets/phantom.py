@@ -19,7 +19,7 @@ from .sample import Sample
 
 PHANTOM_MPP = 0.25
 # Optical density of one unit of each stain in red, green and blue.
-_HAEMATOXYLIN = np.array([0.84, 1.06, 0.56])
+_HAEMATOXYLIN = np.array([0.80, 1.08, 0.60])
 _EOSIN = np.array([0.14, 0.92, 0.46])
 _CELL_PX = 37.0
 _APART_PX = 70.0
@@ -111,13 +111,13 @@ def _tissue(
     fibres = _fibres(shape, angle, rng)
     slow = _noise(shape, 40, rng)
     grain, coarse = _noise(shape, 1.0, rng), _noise(shape, 2.0, rng)
-    e = 0.46 + 0.13 * fibres + 0.05 * slow + 0.02 * grain
-    h = 0.06 + 0.02 * fibres + 0.015 * grain
-    border = _borders(shape, centres)
+    e = 0.58 + 0.11 * fibres + 0.06 * slow + 0.03 * grain
+    h = 0.08 + 0.025 * fibres + 0.02 * coarse
+    border, tone = _cells(shape, centres, rng)
     membership = ndimage.gaussian_filter(nests.astype(np.float32), 4)
-    foam = _noise(shape, 3.0, rng)
-    cell_e = 0.3 + 0.035 * foam + 0.05 * slow + 0.02 * grain + 0.1 * border
-    cell_h = 0.13 + 0.03 * foam + 0.02 * slow + 0.01 * grain
+    web = _web(shape, rng)
+    cell_e = 0.38 + 0.1 * web + 0.06 * slow + 0.03 * grain + 0.16 * border + 0.05 * tone
+    cell_h = 0.11 + 0.045 * web + 0.02 * slow + 0.015 * grain + 0.05 * border + 0.02 * tone
     e = e + membership * (cell_e - e)
     h = h + membership * (cell_h - h)
     gaps = _gaps(shape, membership, fibres, rng)
@@ -125,22 +125,34 @@ def _tissue(
     return canvas, angle
 
 
-def _borders(shape: tuple[int, int], centres: NDArray[np.float64]) -> Map:
-    """1 where two cells meet, 0 within them; looked up at every second pixel."""
+def _web(shape: tuple[int, int], rng: np.random.Generator) -> Map:
+    """The foamy net of a cytoplasm: 1 in its threads (where noise crosses zero), less in its meshes."""
+    fine, wide = np.abs(_noise(shape, 2.6, rng)), np.abs(_noise(shape, 4.5, rng))
+    return np.asarray(1.0 - 0.9 * fine - 0.5 * wide, dtype=np.float32)
+
+
+def _cells(shape: tuple[int, int], centres: NDArray[np.float64], rng: np.random.Generator) -> tuple[Map, Map]:
+    """Borders (1 where two cells meet, 0 within) and a tone of each cell; looked up at every second pixel."""
     rows, columns = np.arange(0, shape[0] + 1, 2), np.arange(0, shape[1] + 1, 2)
     yy, xx = np.meshgrid(rows, columns, indexing="ij")
-    distance, _ = cKDTree(centres).query(np.stack([yy.ravel(), xx.ravel()], axis=1), k=2)
-    coarse = (distance[:, 1] - distance[:, 0]).reshape(yy.shape)
-    fine = coarse.repeat(2, axis=0).repeat(2, axis=1)[: shape[0], : shape[1]]
-    return np.asarray(np.exp(-((ndimage.uniform_filter(fine, 3) / 2.2) ** 2)), dtype=np.float32)
+    distance, nearest = cKDTree(centres).query(np.stack([yy.ravel(), xx.ravel()], axis=1), k=2)
+    tones = rng.standard_normal(len(centres))[nearest[:, 0]]
+    apart, tone = (
+        ndimage.uniform_filter(values.reshape(yy.shape).repeat(2, axis=0).repeat(2, axis=1), 3)[: shape[0], : shape[1]]
+        for values in (distance[:, 1] - distance[:, 0], tones)
+    )
+    return np.exp(-((apart / 2.2) ** 2)).astype(np.float32), tone.astype(np.float32)
 
 
 def _fibres(shape: tuple[int, int], angle: float, rng: np.random.Generator) -> Map:
     """Wavy streaks along `angle`."""
     side = int(1.5 * max(shape)) + 40
-    streaks = _noise((side, side), (1.6, 22.0), rng) + 0.8 * _noise((side, side), (4.0, 40.0), rng)
+    streaks = _noise((side, side), (1.1, 14.0), rng) + 0.7 * _noise((side, side), (3.0, 26.0), rng)
+    slits = _noise((side, side), (1.8, 16.0), rng)
+    streaks = streaks - 3.0 * np.clip(slits - 1.5, 0, 1)  # fixing pulls fibres apart
     yy, xx = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
-    wave_y, wave_x = 14 * _noise(shape, 45, rng), 14 * _noise(shape, 45, rng)
+    wave_y = 13 * _noise(shape, 45, rng) + 4 * _noise(shape, 14, rng)
+    wave_x = 14 * _noise(shape, 45, rng)
     v = yy - shape[0] / 2 + wave_y
     u = xx - shape[1] / 2 + wave_x
     c, s = np.cos(angle), np.sin(angle)
@@ -152,8 +164,8 @@ def _fibres(shape: tuple[int, int], angle: float, rng: np.random.Generator) -> M
 def _gaps(shape: tuple[int, int], membership: Map, fibres: Map, rng: np.random.Generator) -> Map:
     """1 in tissue, near 0 in the white clefts around nests and in lumina."""
     edge = np.exp(-(((membership - 0.45) / 0.12) ** 2))
-    cleft = edge * (_noise(shape, 25, rng) > 0.6)
-    lumen = (_noise(shape, 16, rng) + 0.25 * fibres > 2.5).astype(np.float32)
+    cleft = edge * (_noise(shape, 14, rng) + 0.3 * fibres > 0.9)
+    lumen = (_noise(shape, 16, rng) + 0.2 * _noise(shape, 4, rng) > 2.4).astype(np.float32)
     open_ = ndimage.gaussian_filter(np.maximum(cleft, lumen).astype(np.float32), 1.5)
     return np.asarray(1 - 0.97 * np.clip(1.4 * open_, 0, 1), dtype=np.float32)
 
@@ -213,7 +225,9 @@ def _develop(canvas: Canvas, rng: np.random.Generator) -> NDArray[np.uint8]:
     focus = rng.uniform(0.75, 1.0)
     h = ndimage.gaussian_filter(np.clip(canvas.h, 0, None), focus) * gain[0]
     e = ndimage.gaussian_filter(np.clip(canvas.e, 0, None), focus) * gain[1]
-    density = h[..., None] * _HAEMATOXYLIN + e[..., None] * _EOSIN
+    # No two laboratories' stains have the same hue.
+    haematoxylin, eosin = _HAEMATOXYLIN + rng.normal(0, 0.02, 3), _EOSIN + rng.normal(0, 0.02, 3)
+    density = h[..., None] * haematoxylin + e[..., None] * eosin
     light = 244.0 * (1 + 0.012 * _noise(shape, 300, rng))[..., None]
     camera = ndimage.gaussian_filter(rng.standard_normal((*shape, 3)), (0.6, 0.6, 0)) * 3.0
     rgb: NDArray[np.uint8] = np.clip(light * np.exp(-density) + camera, 0, 255).round().astype(np.uint8)

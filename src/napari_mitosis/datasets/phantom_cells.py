@@ -111,13 +111,15 @@ def interphase(canvas: Canvas, y: float, x: float, rng: np.random.Generator, siz
     state = rng.bit_generator.state
     inside = blob(w, 0, 0, half, angle, rng, wobble=0.05)
     rng.bit_generator.state = state  # the same outline, smaller: what lies between is the membrane
-    core = blob(w, 0, 0, (half[0] - 2.0, half[1] - 2.0), angle, rng, wobble=0.05, edge=2.0)
-    tone = rng.uniform(0.28, 0.5)
-    chromatin = tone * (1 + 0.35 * w.coarse + 0.2 * w.grain) + 0.28 * (inside - core)
-    _stain(canvas, w, inside, chromatin.astype(np.float32), 0.22)
-    for _ in range(int(rng.integers(0, 3))):
+    core = blob(w, 0, 0, (half[0] - 2.2, half[1] - 2.2), angle, rng, wobble=0.05, edge=2.0)
+    # Some nuclei are pale and vesicular, some dense: few fields hold one sort only.
+    tone = float(np.clip(rng.normal(0.34, 0.1), 0.18, 0.62))
+    membrane = rng.uniform(0.4, 0.62) * (1 + 0.3 * w.coarse) * (inside - core)
+    chromatin = np.clip(tone * (1 + 0.42 * w.coarse + 0.2 * w.grain) + membrane, 0.08, 1.05)
+    _stain(canvas, w, inside, chromatin.astype(np.float32), 0.26)
+    for _ in range(int(rng.choice(4, p=(0.2, 0.45, 0.25, 0.1)))):
         r, t = size * rng.uniform(0, 0.5), rng.uniform(0, 2 * np.pi)
-        spot = blob(w, r * np.sin(t), r * np.cos(t), (rng.uniform(1.6, 3.0),) * 2, 0, rng)
+        spot = blob(w, r * np.sin(t), r * np.cos(t), (rng.uniform(1.7, 3.2),) * 2, 0, rng)
         _stain(canvas, w, 0.8 * spot, 0.9, 0.35)
 
 
@@ -141,7 +143,7 @@ def _clear(canvas: Canvas, w: Window, rng: np.random.Generator, half: tuple[floa
     """The pale rounded cytoplasm of a dividing cell."""
     cell = blob(w, 0, 0, half, angle, rng, wobble=0.05, edge=5.0)
     _stain(
-        canvas, w, 0.85 * cell, (0.07 + 0.02 * w.grain).astype(np.float32), (0.2 + 0.05 * w.coarse).astype(np.float32)
+        canvas, w, 0.85 * cell, (0.06 + 0.03 * w.coarse).astype(np.float32), (0.24 + 0.07 * w.coarse).astype(np.float32)
     )
 
 
