@@ -144,9 +144,7 @@ def match(detections: pd.DataFrame, truth_yx: ArrayLike, radius_um: float, mpp: 
             pairs.append((int(i), int(j)))
         else:
             wrong.append(int(i))
-    return Matching(
-        np.array(pairs, dtype=np.intp).reshape(-1, 2), np.array(wrong, dtype=np.intp), np.flatnonzero(free)
-    )
+    return Matching(np.array(pairs, dtype=np.intp).reshape(-1, 2), np.array(wrong, dtype=np.intp), np.flatnonzero(free))
 
 
 def evaluate(results: Sequence[FieldResult], radius_um: float, *, samples: int = 2000, seed: int = 0) -> Evaluation:

@@ -193,8 +193,8 @@ def test_a_caller_cannot_change_what_is_remembered() -> None:
     score = blob_map((20, 20), (slice(3, 6), slice(3, 6), 0.5), (slice(12, 15), slice(12, 15), 0.75))
     decider = Decider(evidence_of(score))
     before = decider.decide(PLAIN)
-    decider.candidates(PLAIN).loc[:, "score"] = 0.0
-    decider.decide(PLAIN).loc[:, "score"] = 0.0
+    for mine in (decider.candidates(PLAIN), decider.decide(PLAIN)):
+        mine.loc[:, "score"] = 0.0
     assert decider.decide(PLAIN).equals(before)
     with pytest.raises(ValueError, match="read-only"):
         decider.smoothed(PLAIN)[0, 0] = 1
