@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from napari_mitosis import jobs
-from napari_mitosis.decide import Rule
 from napari_mitosis.errors import MitosisError, UnknownResolution, WeightsError
 from napari_mitosis.field import Field
 from napari_mitosis.inference.cache import EvidenceCache
@@ -121,7 +120,7 @@ def test_saved_and_loaded_weights_score_alike(detector, tmp_path):
     field = tissue((96, 128))
     for map_name, score_map in look(field, first).maps.items():
         np.testing.assert_array_equal(look(field, again).maps[map_name], score_map)
-    assert first.card.decision_rule() == Rule(**card.rule)
+    assert first.card.decision_rule() == detector.card.decision_rule()
 
 
 def test_damaged_or_foreign_weights_are_refused(detector, tmp_path):
@@ -201,6 +200,21 @@ def test_a_device_short_of_memory_gets_smaller_tiles(detector):
     assert "memory was short" in messages[-1].message
     for name, score_map in expected.maps.items():
         assert np.abs(score_map.astype(np.float32) - small.maps[name].astype(np.float32)).max() < 0.05
+
+
+def test_poses_are_turned_back_before_their_mean(detector):
+    """A field that is its own mirror image is scored as its own mirror image; a turned one as turned."""
+    field = tissue((256, 320))
+    once = look(field, detector, poses=1)
+    every = look(field, detector, poses=8)
+    turned = Field.from_array(np.rot90(field.numpy()).copy(), 0.25, "turned")
+    every_turned = look(turned, detector, poses=8)
+    for name, score_map in every.maps.items():
+        back = np.rot90(every_turned.maps[name].astype(np.float32), -1)
+        assert np.abs(back - score_map.astype(np.float32)).max() < 0.05
+        assert np.abs(score_map.astype(np.float32) - once.maps[name].astype(np.float32)).mean() < 0.1
+    with pytest.raises(ValueError, match="poses"):
+        look(field, detector, poses=9)
 
 
 def test_closing_the_job_stops_it(detector):

@@ -54,6 +54,7 @@ class ModelCard(BaseModel):
     mpp: float = Field(gt=0)
     tile_px: int = Field(gt=0)
     halo_px: int = Field(ge=0)
+    poses: int = Field(default=1, ge=1, le=8, description="rotations and mirror images whose scores are averaged")
     parameters: int
     rule: dict[str, Any]
     rule_chosen_on: str

@@ -8,6 +8,7 @@ saw it, and its decision rule is chosen on such scores of fields outside its fol
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -198,4 +199,5 @@ def measure(
 
 def write_rules(path: Path, rules: Mapping[str, Rule]) -> None:
     """Keep the rules of the folds as JSON."""
-    path.write_text(json.dumps({k: asdict(v) for k, v in rules.items()}, indent=2) + "\n", encoding="utf-8")
+    table = {name: {k: v for k, v in asdict(rule).items() if v != math.inf} for name, rule in rules.items()}
+    path.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -32,6 +33,7 @@ def draft_card(network: nn.Module, *, version: str, seed: int) -> ModelCard:
         mpp=0.25,
         tile_px=2208,
         halo_px=128,
+        poses=2,
         parameters=sum(p.numel() for p in network.parameters()),
         rule=asdict(Rule()),
         rule_chosen_on="nothing yet: the default rule",
@@ -77,5 +79,7 @@ def read_report(path: Path) -> dict[str, Any]:
 
 def write_report(path: Path, rule: Rule, chosen_on: str, measures: Sequence[Measure]) -> None:
     """Keep the shipped rule and all measures as JSON."""
-    report = {"rule": asdict(rule), "rule_chosen_on": chosen_on, "measures": [m.model_dump() for m in measures]}
+    # JSON knows no infinity: a limit that is none is left out.
+    values = {name: value for name, value in asdict(rule).items() if value != math.inf}
+    report = {"rule": values, "rule_chosen_on": chosen_on, "measures": [m.model_dump() for m in measures]}
     path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

@@ -24,7 +24,6 @@ from .fit import FitOptions, fit
 from .mining import Miner
 from .windows import CropSource, FieldSource, Window
 
-
 # A crop of 128 px, zoomed out by 0.85 and turned by 45 degrees, reaches over 213 px.
 FIELDS_WINDOW_PX = 224
 
@@ -50,9 +49,7 @@ class Recipe:
     """
 
     base: FitOptions = field(default_factory=lambda: FitOptions(steps=1800, learning_rate=1e-3))
-    fields: FitOptions = field(
-        default_factory=lambda: FitOptions(steps=450, learning_rate=1e-3, average=0.99)
-    )
+    fields: FitOptions = field(default_factory=lambda: FitOptions(steps=450, learning_rate=1e-3, average=0.99))
     base_batch: int = 16
     fields_batch: int = 32
     mix: tuple[float, float, float, float] = (0.375, 0.25, 0.125, 0.25)
@@ -94,7 +91,8 @@ def train_fields(
     fields = FieldSource(samples, FIELDS_WINDOW_PX)
     mosaics = CropSource(crops, FIELDS_WINDOW_PX) if crops else None
     miner = Miner(fields, [int(share * recipe.fields.steps) for share in recipe.mine_at], folder / "mined.json")
-    counts = _counts(recipe.mix if mosaics else (*recipe.mix[:2], recipe.mix[2] + recipe.mix[3], 0.0), recipe.fields_batch)
+    mix = recipe.mix if mosaics else (*recipe.mix[:2], recipe.mix[2] + recipe.mix[3], 0.0)
+    counts = _counts(mix, recipe.fields_batch)
 
     def draw(rng: np.random.Generator) -> list[Window]:
         windows = [fields.positive(rng) for _ in range(counts[0])]

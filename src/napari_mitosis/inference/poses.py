@@ -1,0 +1,41 @@
+"""The eight right-angle poses of a tile: a mitosis looks the same in each, a network's doubts do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+# (quarter turns, mirrored): the plain image, its mirror image, then half and quarter turns of both.
+POSES = ((0, False), (0, True), (2, False), (2, True), (1, False), (1, True), (3, False), (3, True))
+
+
+def mean_over_poses(scores: Callable[[Tensor], Tensor], pixels: Tensor, count: int) -> Tensor:
+    """Mean score of the first `count` poses, each turned back.
+
+    Parameters
+    ----------
+    scores : callable
+        (N, 3, H, W) -> (N, maps, h, w).
+    pixels : Tensor, shape (N, 3, H, W)
+    count : int
+        1 = the plain image only.
+
+    Raises
+    ------
+    ValueError
+        If there are not so many poses.
+    """
+    if not 1 <= count <= len(POSES):
+        raise ValueError(f"there are 1 to {len(POSES)} poses, not {count}")
+    total: Tensor | None = None
+    for quarters, mirrored in islice(POSES, count):
+        turned = torch.rot90(pixels, quarters, (2, 3))
+        turned = turned.flip(3) if mirrored else turned
+        one = scores(turned.contiguous(memory_format=torch.channels_last))
+        one = torch.rot90(one.flip(3) if mirrored else one, -quarters, (2, 3))
+        total = one if total is None else total + one
+    assert total is not None
+    return total / count
