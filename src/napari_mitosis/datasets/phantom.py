@@ -20,7 +20,7 @@ from .sample import Sample
 PHANTOM_MPP = 0.25
 # Optical density of one unit of each stain in red, green and blue.
 _HAEMATOXYLIN = np.array([0.80, 1.08, 0.60])
-_EOSIN = np.array([0.14, 0.92, 0.46])
+_EOSIN = np.array([0.14, 0.92, 0.52])
 _CELL_PX = 37.0
 _APART_PX = 70.0
 _MARGIN_PX = 24.0
@@ -221,8 +221,8 @@ def _populate(
 def _develop(canvas: Canvas, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Stain amounts -> RGB: Beer and Lambert, focus, light, camera."""
     shape = canvas.h.shape
-    gain = rng.uniform(0.92, 1.08, 2)
-    focus = rng.uniform(0.75, 1.0)
+    gain = rng.uniform(1.12, 1.3, 2)  # the median colour of scanned tumours
+    focus = rng.uniform(1.05, 1.35)
     h = ndimage.gaussian_filter(np.clip(canvas.h, 0, None), focus) * gain[0]
     e = ndimage.gaussian_filter(np.clip(canvas.e, 0, None), focus) * gain[1]
     # No two laboratories' stains have the same hue.
