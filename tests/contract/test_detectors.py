@@ -183,7 +183,7 @@ def test_known_evidence_is_not_computed_again(detector, tmp_path):
 
 def test_a_device_short_of_memory_gets_smaller_tiles(detector):
     """The real network, on a device that refuses inputs above a size."""
-    limit = 420
+    limit = 600
 
     def refuse(_module, inputs):
         if max(inputs[0].shape[2:]) > limit:
