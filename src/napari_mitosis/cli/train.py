@@ -189,7 +189,7 @@ def _folds(
             base_weights,
             card,
             _fields(data),
-            _other_fields(data),
+            _other_fields(data) if protocol == "N" else [],
             _crops(data),
             recipe,
             "S" if protocol == "S" else "N",
