@@ -39,7 +39,15 @@ def card(version: str = "1.0.0") -> ModelCard:
         terms="free",
         measures=(
             Measure(
-                name="drawn discs, all", fields=1, mitoses=3, radius_um=5, precision=1, recall=1, f=1, f_low=0.9, f_high=1
+                name="drawn discs, all",
+                fields=1,
+                mitoses=3,
+                radius_um=5,
+                precision=1,
+                recall=1,
+                f=1,
+                f_low=0.9,
+                f_high=1,
             ),
         ),
     )
@@ -122,6 +130,7 @@ def open_dock(make_napari_viewer: Any, detector: DarknessDetector, qtbot: Any) -
         viewer = make_napari_viewer(show=show)
         dock = DetectDock(viewer, Session(detector.load, detector.predict), [card()] if cards is None else cards)
         viewer.window.add_dock_widget(dock, name="Detect mitoses", area="right")
+        qtbot.wait(50)  # until the layout stands: a click needs a place
         return viewer, dock
 
     return opened

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -280,14 +281,12 @@ def test_other_images_are_no_fields(open_dock: Any) -> None:
 
 def test_slow_decisions_leave_the_window_alone(detected: Any, qtbot: Any) -> None:
     """A decision known to be slow goes into a worker; of the rules that pile up only the last is decided."""
-    viewer, dock = detected
+    _, dock = detected
     decided: list[Any] = []
     dock.live.decided.connect(decided.append)
     dock.live.quick_s = 0.0
     rule = dock.panel.rule.rule
     start = time.perf_counter()
-    from dataclasses import replace
-
     for smoothing in (0.6, 0.7, 0.8, 0.9):
         dock.live.request(replace(rule, smoothing_um=smoothing))
     assert time.perf_counter() - start < 0.1

@@ -8,13 +8,11 @@ from typing import Any
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtOpenGLWidgets import QOpenGLWidget
 
 from ..errors import FieldError
 from ..session import Session
 from .layers import FieldLayers, annotations_of, field_of_layer, is_field_layer, layer_mpp, result_owner
-
-BURY_MS = 40
-"""Between two removals of layers: time for the window to draw."""
 
 
 class OpenFields(QObject):
@@ -46,10 +44,11 @@ class OpenFields(QObject):
         self._results: dict[str, FieldLayers] = {}
         self._graves: list[Layer] = []
         self._gravedigger = QTimer(self)
-        self._gravedigger.setInterval(BURY_MS)
-        self._gravedigger.timeout.connect(self._bury_one)
+        self._gravedigger.setSingleShot(True)
+        self._gravedigger.timeout.connect(self._bury_all)
         layers = viewer.layers
         layers.events.inserted.connect(self._inserted)
+        layers.events.removing.connect(self._removing)
         layers.events.removed.connect(self._removed)
         layers.selection.events.active.connect(self._selected)
         for layer in tuple(layers):
@@ -92,6 +91,7 @@ class OpenFields(QObject):
         self._gravedigger.stop()
         layers = self._viewer.layers
         layers.events.inserted.disconnect(self._inserted)
+        layers.events.removing.disconnect(self._removing)
         layers.events.removed.disconnect(self._removed)
         layers.selection.events.active.disconnect(self._selected)
         for owner in self._owners.values():
@@ -138,23 +138,27 @@ class OpenFields(QObject):
         results.remove()
 
     def _bury(self, layers: list[Layer]) -> None:
-        """Hide layers, and remove them one by one.
-
-        Not now: the list may be in the middle of clearing itself. And not at once: where two layers go without
-        a drawing between, the next drawing crashes in some OpenGL drivers (napari 0.9, Mesa).
-        """
-        for layer in layers:
-            layer.visible = False
+        """Remove layers, but not now: the list may be in the middle of clearing itself."""
         self._graves += layers
-        if self._graves:
-            self._gravedigger.start()
+        self._gravedigger.start()
 
-    def _bury_one(self) -> None:
-        layer = self._graves.pop(0)
-        if layer in self._viewer.layers:
-            self._viewer.layers.remove(layer)
-        if not self._graves:
-            self._gravedigger.stop()
+    def _bury_all(self) -> None:
+        graves, self._graves = self._graves, []
+        for layer in graves:
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+
+    def _removing(self, _event: Any) -> None:
+        """Make the canvas's OpenGL context current before a layer goes.
+
+        napari 0.9 frees a layer's buffers at once, in whichever context is current. That may be the window's own,
+        and then the next drawing crashes (seen with Mesa).
+        """
+        window: QObject | None = self.parent()
+        while window is not None and window.parent() is not None:
+            window = window.parent()
+        for canvas in window.findChildren(QOpenGLWidget) if window is not None else ():
+            canvas.makeCurrent()
 
     def _renamed(self, event: Any) -> None:
         key = str(event.source.unique_id)
