@@ -288,7 +288,7 @@ def test_slow_decisions_leave_the_window_alone(detected: Any, qtbot: Any) -> Non
     rule = dock.panel.rule.rule
     start = time.perf_counter()
     for smoothing in (0.6, 0.7, 0.8, 0.9):
-        dock.live.request(replace(rule, smoothing_um=smoothing))
+        dock.live.request(dock.session.active, replace(rule, smoothing_um=smoothing))
     assert time.perf_counter() - start < 0.1
     assert decided == []
     qtbot.waitUntil(lambda: bool(decided) and decided[-1].rule.smoothing_um == 0.9)

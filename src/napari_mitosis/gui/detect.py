@@ -47,7 +47,8 @@ class DetectDock(QWidget):
         self.workers = Workers()
         self.live = LiveDecisions(self.session, self.workers)
         self.panel = DetectPanel(self)
-        self._wanted_rule: Rule | None = None
+        self._wanted_rule: tuple[Any, Rule] | None = None
+        self._shown: Any = None
         self._throttle = QSignalThrottler(parent=self)
         self._throttle.setTimeout(THROTTLE_MS)
         self._labels_timer = QTimer(self)
@@ -147,12 +148,14 @@ class DetectDock(QWidget):
             return
         key = result.ticket.key
         self._ended("")
-        if key not in self.session:
+        if not self.session.accept(result):
+            if key in self.session:
+                self.panel.say("The field changed during the run, so its result was dropped.")
             return
         here = key == self.session.active
-        self.fields.results(str(key)).show_evidence(result.evidence, here and self.panel.wants("score_map"))
-        self.fields.results(str(key)).show_detections(result, here and self.panel.wants("detections"))
-        self.session.accept(result)
+        results = self.fields.results(str(key))
+        results.show_evidence(result.evidence, here and self.panel.wants("score_map"))
+        results.show_detections(result, here and self.panel.wants("detections"))
 
     def _failed(self, error: Exception) -> None:
         text = str(error) if isinstance(error, MitosisError) else f"Detection failed: {error or type(error).__name__}"
@@ -177,13 +180,14 @@ class DetectDock(QWidget):
     # The rule
 
     def _rule_edited(self, rule: Rule) -> None:
-        self._wanted_rule = rule
+        self._wanted_rule = (self._shown, rule)
         self._throttle.throttle()
 
     def _decide(self) -> None:
-        rule, self._wanted_rule = self._wanted_rule, None
-        if rule is not None:
-            self.live.request(rule)
+        """Decide under the rule that the sliders made last, in the field that they were moved in."""
+        wanted, self._wanted_rule = self._wanted_rule, None
+        if wanted is not None and wanted[0] in self.session:
+            self.live.request(*wanted)
 
     def _reset_rule(self) -> None:
         state = self.session.current
@@ -191,7 +195,7 @@ class DetectDock(QWidget):
             self._wanted_rule = None
             rule = state.result.card.decision_rule()
             self.panel.rule.set_rule(rule, state.result.threshold)
-            self.live.request(rule)
+            self.live.request(self.session.active, rule)
 
     def _rule_changed(self, key: Any) -> None:
         state = self.session.current
@@ -233,7 +237,8 @@ class DetectDock(QWidget):
         """Another field is looked at."""
         key = self.session.active
         panel = self.panel
-        self._wanted_rule = None
+        self._decide()  # what a slider of the field before still waits for
+        self._shown = key
         with signals_blocked(panel.field):
             panel.field.setCurrentIndex(panel.field.findData(key))
         state = self.session.current

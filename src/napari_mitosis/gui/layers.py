@@ -17,15 +17,13 @@ from ..evidence import Evidence
 from ..field import Field
 from ..reader import FIELD_KEY, field_of
 from ..resolution import check_mpp
+from ..samples import ANNOTATIONS_KEY
 from ..session import Result
 from ..tables import check_annotations
 from ..training.labels import IGNORED, MITOSIS, concentric_labels
 
 OWNER_KEY = "napari_mitosis_of"
 """In a result layer's metadata: the unique id of the field's layer."""
-
-ANNOTATIONS_KEY = "napari_mitosis_annotations"
-"""In a field layer's metadata: its annotations, a frame with `tables.ANNOTATION_COLUMNS`."""
 
 CLEAR_BELOW = 0.35
 """Scores below this fade out, so that the score map does not darken the tissue."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Hashable
 
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
@@ -21,7 +22,7 @@ class LiveDecisions(QObject):
     """Carries rules to decisions and results to the session.
 
     One decision at a time: a decider keeps caches that only one thread may use. Of the rules that arrive
-    meanwhile only the last is decided.
+    meanwhile only the last of each field is decided.
 
     Attributes
     ----------
@@ -38,27 +39,27 @@ class LiveDecisions(QObject):
         self._session = session
         self._workers = workers
         self._running: JobThread | None = None
-        self._waiting: Request | None = None
+        self._waiting: dict[Hashable, Request] = {}
         self._seconds: dict[tuple[int, bool], float] = {}
         self._started = 0.0
         self.quick_s = QUICK_S
         self._what: tuple[int, bool] = (0, False)
 
-    def request(self, rule: Rule) -> None:
-        """Decide in the active field under a rule; returns at once where the decision would take long."""
-        key = self._session.active
-        if key is None:
-            return
-        before = self._session[key].result
+    def request(self, key: Hashable, rule: Rule) -> None:
+        """Decide in an open field under a rule; returns at once where the decision would take long."""
         request = self._session.request(key, rule)
-        if request is None or before is None:
+        if request is None:
             return
         if self._running is not None:
-            self._waiting = request
+            self._waiting[key] = request
             return
-        self._start(request, before)
+        self._start(request)
 
-    def _start(self, request: Request, before: Result) -> None:
+    def _start(self, request: Request) -> None:
+        state = self._session[request.ticket.key]
+        before = state.result
+        if before is None or before.decider is not request.decider:
+            return  # something newer was detected since
         # Area and score only filter blobs that are known; the rest needs the map again.
         maps_again = _needs_maps(before.rule, request.rule)
         cells = _cells(before)
@@ -72,13 +73,14 @@ class LiveDecisions(QObject):
     def _came(self, result: Result) -> None:
         self._running = None
         self._take(result)
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            self._start(waiting, result)
+        while self._waiting and self._running is None:
+            key, request = self._waiting.popitem()
+            if key in self._session:
+                self._start(request)
 
     def _failed(self, error: Exception) -> None:
         self._running = None
-        self._waiting = None
+        self._waiting.clear()
         raise error
 
     def _take(self, result: Result) -> None:

@@ -1,0 +1,143 @@
+"""Several open fields: each has its own results, and the dock follows the one that is looked at."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from napari_mitosis.gui.layers import field_of_layer, layer_mpp
+from napari_mitosis.reader import field_layer, read_fields
+from napari_mitosis.samples import sample_folder
+
+from .conftest import DarknessDetector, add_field, drawn_field, press, run_to_end, settle
+
+ONE_DISC = ((100, 100, 14, 20),)
+
+
+@pytest.fixture
+def two(open_dock: Any, qtbot: Any) -> Any:
+    """Two detected fields: three figures in the first, one in the second, which is active."""
+    viewer, dock = open_dock()
+    add_field(viewer, name="first")
+    run_to_end(dock, qtbot)
+    add_field(viewer, drawn_field(discs=ONE_DISC), name="second")
+    run_to_end(dock, qtbot)
+    return viewer, dock
+
+
+def visible(viewer: Any) -> set[str]:
+    return {layer.name for layer in viewer.layers if layer.visible}
+
+
+def test_switching_shows_the_other_results(two: Any, detector: DarknessDetector, qtbot: Any) -> None:
+    viewer, dock = two
+    assert dock.panel.summary.count.text() == "1"
+    assert visible(viewer) == {"second", "second: score map", "second: detections"}
+    dock.panel.rule.score.setValue(0.99)
+    settle(qtbot, dock)
+    assert dock.panel.summary.count.text() == "0"
+
+    start = time.perf_counter()
+    viewer.layers.selection.active = viewer.layers["first"]
+    assert time.perf_counter() - start < 0.5
+    assert dock.panel.field.currentText() == "first"
+    assert dock.panel.summary.count.text() == "3"
+    assert dock.panel.rule.score.value() == pytest.approx(0.4), "the rule is the field's own"
+    assert visible(viewer) == {"first", "first: score map", "first: detections"}
+
+    dock.panel.field.setCurrentIndex(dock.panel.field.findText("second"))
+    dock.panel.field.activated.emit(dock.panel.field.currentIndex())
+    assert viewer.layers.selection.active is viewer.layers["second"]
+    assert dock.panel.summary.count.text() == "0"
+    assert dock.panel.rule.score.value() == pytest.approx(0.99)
+    assert detector.looks == 2
+
+
+def test_a_result_layer_stands_for_its_field(two: Any) -> None:
+    viewer, dock = two
+    viewer.layers.selection.active = viewer.layers["first: detections"]
+    assert dock.panel.field.currentText() == "first"
+
+
+def test_a_run_lands_in_the_field_it_was_started_in(open_dock: Any, detector: DarknessDetector, qtbot: Any) -> None:
+    viewer, dock = open_dock()
+    add_field(viewer, name="first")
+    detector.gate.clear()
+    press(dock.panel.run_panel.run, qtbot)
+    qtbot.waitUntil(detector.tiles_started.is_set)
+    second = add_field(viewer, drawn_field(discs=ONE_DISC), name="second")
+    assert "first" in dock.panel.run_panel.run.toolTip(), "the button says what it waits for"
+    detector.gate.set()
+    qtbot.waitUntil(lambda: not dock.running)
+    assert dock.panel.summary.count.text() == "–"
+    assert viewer.layers.selection.active is second
+    assert visible(viewer) == {"second"}
+    assert len(viewer.layers["first: detections"].data) == 3
+    assert "second: detections" not in viewer.layers
+
+
+def test_a_slider_moved_just_before_switching_stays_in_its_field(two: Any, qtbot: Any) -> None:
+    viewer, dock = two
+    dock.panel.rule.score.setValue(0.5)
+    dock.panel.rule.score.setValue(0.99)
+    viewer.layers.selection.active = viewer.layers["first"]
+    settle(qtbot, dock)
+    assert dock.panel.summary.count.text() == "3"
+    assert dock.session.current.rule.min_score == pytest.approx(0.4)
+    viewer.layers.selection.active = viewer.layers["second"]
+    assert dock.session.current.rule.min_score == pytest.approx(0.99)
+    assert dock.panel.summary.count.text() == "0"
+
+
+def test_in_the_grid_all_fields_stay_visible(two: Any) -> None:
+    viewer, _ = two
+    getattr(viewer, "canvas", viewer).grid.enabled = True
+    viewer.layers.selection.active = viewer.layers["first"]
+    assert {"first", "second"} <= visible(viewer)
+
+
+def test_fields_are_found_when_the_dock_comes_later(make_napari_viewer: Any, detector: DarknessDetector) -> None:
+    from napari_mitosis.gui.detect import DetectDock
+    from napari_mitosis.session import Session
+
+    from .conftest import card
+
+    viewer = make_napari_viewer()
+    add_field(viewer, name="first")
+    add_field(viewer, name="second")
+    dock = DetectDock(viewer, Session(detector.load, detector.predict), [card()])
+    viewer.window.add_dock_widget(dock)
+    assert [dock.panel.field.itemText(i) for i in range(dock.panel.field.count())] == ["first", "second"]
+    assert dock.panel.field.currentText() == "second"
+
+
+def test_the_readers_field_is_used_as_it_is(make_napari_viewer: Any) -> None:
+    viewer = make_napari_viewer()
+    path = str(sample_folder() / "hotspot.tif")
+    pixels, options, _ = read_fields(path)[0]
+    layer = viewer.add_image(pixels, **options)
+    field = field_of_layer(layer)
+    assert field.path is not None
+    assert field.path.name == "hotspot.tif"
+    assert field.mpp == pytest.approx(0.25)
+    assert field_layer(field)[0] is pixels
+
+
+@pytest.mark.parametrize(
+    ("scale", "units", "mpp"),
+    [
+        ((0.25, 0.25), ("um", "um"), 0.25),
+        ((0.00025, 0.00025), ("mm", "mm"), 0.25),
+        ((250.0, 250.0), ("nm", "nm"), 0.25),
+        ((1.0, 1.0), ("pixel", "pixel"), None),
+        ((0.25, 0.5), ("um", "um"), None),
+        ((900.0, 900.0), ("um", "um"), None),
+    ],
+)
+def test_pixel_size_of_a_layer(scale: Any, units: Any, mpp: float | None) -> None:
+    from napari.layers import Image
+
+    layer = Image(drawn_field(), rgb=True, scale=scale, units=units)
+    assert layer_mpp(layer) == (None if mpp is None else pytest.approx(mpp))
