@@ -14,14 +14,13 @@ from scipy.spatial import cKDTree
 
 from ..field import Field
 from ..tables import annotations_frame
-from .phantom_cells import MIMICS, PHASES, Canvas, Map, blood_cell, fibroblast, figure, interphase, lymphocyte
+from .phantom_cells import MIMICS, PHASES, Canvas, Map, fibroblast, figure, interphase, lymphocyte
 from .sample import Sample
 
 PHANTOM_MPP = 0.25
-# Optical density of one unit of each stain in red, green and blue. Haematoxylin has the direction that Ruifrok and
-# Johnston (2001) measured; eosin here takes more blue light, as it does in scanned slides of breast.
-_HAEMATOXYLIN = np.array([1.0, 1.07, 0.45])
-_EOSIN = np.array([0.1, 0.88, 0.48])
+# Optical density of one unit of each stain in red, green and blue.
+_HAEMATOXYLIN = np.array([0.80, 1.08, 0.60])
+_EOSIN = np.array([0.14, 0.92, 0.52])
 _CELL_PX = 37.0
 _APART_PX = 70.0
 _MARGIN_PX = 24.0
@@ -112,16 +111,16 @@ def _tissue(
     fibres = _fibres(shape, angle, rng)
     slow = _noise(shape, 40, rng)
     grain, coarse = _noise(shape, 1.0, rng), _noise(shape, 2.0, rng)
-    e = 0.6 + 0.17 * fibres + 0.08 * slow + 0.05 * grain
-    h = 0.07 + 0.035 * fibres + 0.025 * coarse
+    e = 0.58 + 0.11 * fibres + 0.06 * slow + 0.03 * grain
+    h = 0.08 + 0.025 * fibres + 0.02 * coarse
     border, tone = _cells(shape, centres, rng)
     membership = ndimage.gaussian_filter(nests.astype(np.float32), 4)
     web = _web(shape, rng)
-    cell_e = 0.4 + 0.17 * web + 0.06 * slow + 0.05 * grain + 0.16 * border + 0.07 * tone
-    cell_h = 0.12 + 0.08 * web + 0.02 * slow + 0.03 * grain + 0.05 * border + 0.03 * tone
+    cell_e = 0.38 + 0.1 * web + 0.06 * slow + 0.03 * grain + 0.16 * border + 0.05 * tone
+    cell_h = 0.11 + 0.045 * web + 0.02 * slow + 0.015 * grain + 0.05 * border + 0.02 * tone
     e = e + membership * (cell_e - e)
     h = h + membership * (cell_h - h)
-    gaps = _gaps(shape, membership, fibres, border, rng)
+    gaps = _gaps(shape, membership, fibres, rng)
     canvas = Canvas((h * gaps).astype(np.float32), (e * gaps).astype(np.float32), grain, coarse)
     return canvas, angle
 
@@ -162,17 +161,13 @@ def _fibres(shape: tuple[int, int], angle: float, rng: np.random.Generator) -> M
     return bent
 
 
-def _gaps(shape: tuple[int, int], membership: Map, fibres: Map, border: Map, rng: np.random.Generator) -> Map:
-    """1 in tissue, near 0 in clefts around nests and between cells, in lumina and in vacuoles."""
-    rough = _noise(shape, 5, rng)
-    edge = np.exp(-(((membership - 0.4) / 0.22) ** 2))
-    cleft = edge * (_noise(shape, 18, rng) + 0.3 * fibres + 0.25 * rough > 0.75)
-    lumen = _noise(shape, 20, rng) + 0.12 * rough > 2.0
-    torn = (border > 0.55) * (membership > 0.6) * (0.7 * _noise(shape, 30, rng) + _noise(shape, 7, rng) > 1.4)
-    vacuole = (_noise(shape, 4.5, rng) > 2.9) * (membership > 0.6)
-    holes = np.maximum.reduce([cleft, lumen.astype(np.float32), torn.astype(np.float32), vacuole.astype(np.float32)])
-    open_ = ndimage.gaussian_filter(holes.astype(np.float32), 1.1)
-    return np.asarray(1 - 0.97 * np.clip(1.5 * open_ - 0.1, 0, 1), dtype=np.float32)
+def _gaps(shape: tuple[int, int], membership: Map, fibres: Map, rng: np.random.Generator) -> Map:
+    """1 in tissue, near 0 in the white clefts around nests and in lumina."""
+    edge = np.exp(-(((membership - 0.45) / 0.12) ** 2))
+    cleft = edge * (_noise(shape, 14, rng) + 0.3 * fibres > 0.9)
+    lumen = (_noise(shape, 16, rng) + 0.2 * _noise(shape, 4, rng) > 2.4).astype(np.float32)
+    open_ = ndimage.gaussian_filter(np.maximum(cleft, lumen).astype(np.float32), 1.5)
+    return np.asarray(1 - 0.97 * np.clip(1.4 * open_, 0, 1), dtype=np.float32)
 
 
 def _places(
@@ -204,16 +199,13 @@ def _populate(
     """Ordinary nuclei, everywhere but where a figure will be."""
     shape = canvas.h.shape
     taken = cKDTree(np.array(figures, dtype=np.float64).reshape(-1, 2)) if figures else None
-    typical, vessel = rng.uniform(12.0, 15.0), rng.uniform(0.2, 0.9)
+    typical = rng.uniform(12.0, 15.0)
     for y, x in centres:
         if not (0 <= y < shape[0] and 0 <= x < shape[1]):
             continue
-        if taken is not None and taken.query((y, x))[0] < 40:
+        if taken is not None and taken.query((y, x))[0] < 44:
             continue
         if canvas.e[int(y), int(x)] < 0.15:  # a gap
-            around = canvas.e[max(0, int(y) - 9) : int(y) + 10, max(0, int(x) - 9) : int(x) + 10]
-            if rng.random() < vessel and around.mean() < 0.2:
-                blood_cell(canvas, y, x, rng)
             continue
         if nests[int(y), int(x)]:
             if rng.random() < 0.9:
@@ -229,16 +221,14 @@ def _populate(
 def _develop(canvas: Canvas, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Stain amounts -> RGB: Beer and Lambert, focus, light, camera."""
     shape = canvas.h.shape
-    gain = rng.uniform(0.92, 1.08, 2)
-    focus = rng.uniform(0.85, 1.05)
+    gain = rng.uniform(1.12, 1.3, 2)  # the median colour of scanned tumours
+    focus = rng.uniform(1.05, 1.35)
     h = ndimage.gaussian_filter(np.clip(canvas.h, 0, None), focus) * gain[0]
     e = ndimage.gaussian_filter(np.clip(canvas.e, 0, None), focus) * gain[1]
     # No two laboratories' stains have the same hue.
     haematoxylin, eosin = _HAEMATOXYLIN + rng.normal(0, 0.02, 3), _EOSIN + rng.normal(0, 0.02, 3)
     density = h[..., None] * haematoxylin + e[..., None] * eosin
     light = 244.0 * (1 + 0.012 * _noise(shape, 300, rng))[..., None]
-    camera = ndimage.gaussian_filter(rng.standard_normal((*shape, 3), dtype=np.float32), (0.6, 0.6, 0)) * 3.0
-    seen = light * np.exp(-density)
-    seen += 0.25 * (seen - ndimage.gaussian_filter(seen, (1.6, 1.6, 0)))  # scanners sharpen
-    rgb: NDArray[np.uint8] = np.clip(seen + camera, 0, 255).round().astype(np.uint8)
+    camera = ndimage.gaussian_filter(rng.standard_normal((*shape, 3)), (0.6, 0.6, 0)) * 3.0
+    rgb: NDArray[np.uint8] = np.clip(light * np.exp(-density) + camera, 0, 255).round().astype(np.uint8)
     return rgb

@@ -113,14 +113,14 @@ def interphase(canvas: Canvas, y: float, x: float, rng: np.random.Generator, siz
     rng.bit_generator.state = state  # the same outline, smaller: what lies between is the membrane
     core = blob(w, 0, 0, (half[0] - 2.2, half[1] - 2.2), angle, rng, wobble=0.05, edge=2.0)
     # Some nuclei are pale and vesicular, some dense: few fields hold one sort only.
-    tone = float(np.clip(rng.normal(0.4, 0.13), 0.18, 0.75))
-    membrane = rng.uniform(0.55, 0.85) * (1 + 0.3 * w.coarse) * (inside - core)
-    chromatin = np.clip(tone * (1 + 0.6 * w.coarse + 0.25 * w.grain) + membrane, 0.05, 1.2)
-    _stain(canvas, w, inside, chromatin.astype(np.float32), 0.3)
+    tone = float(np.clip(rng.normal(0.34, 0.1), 0.18, 0.62))
+    membrane = rng.uniform(0.4, 0.62) * (1 + 0.3 * w.coarse) * (inside - core)
+    chromatin = np.clip(tone * (1 + 0.42 * w.coarse + 0.2 * w.grain) + membrane, 0.08, 1.05)
+    _stain(canvas, w, inside, chromatin.astype(np.float32), 0.26)
     for _ in range(int(rng.choice(4, p=(0.2, 0.45, 0.25, 0.1)))):
         r, t = size * rng.uniform(0, 0.5), rng.uniform(0, 2 * np.pi)
         spot = blob(w, r * np.sin(t), r * np.cos(t), (rng.uniform(1.7, 3.2),) * 2, 0, rng)
-        _stain(canvas, w, 0.9 * spot, 1.0, 0.5)
+        _stain(canvas, w, 0.8 * spot, 0.9, 0.35)
 
 
 def lymphocyte(canvas: Canvas, y: float, x: float, rng: np.random.Generator) -> None:
@@ -128,32 +128,22 @@ def lymphocyte(canvas: Canvas, y: float, x: float, rng: np.random.Generator) -> 
     w = window(canvas, y, x, 22, rng)
     r = rng.uniform(8.0, 11.0)
     inside = blob(w, 0, 0, (r, r * rng.uniform(0.88, 1)), rng.uniform(0, np.pi), rng, wobble=0.03)
-    _stain(canvas, w, inside, (1.0 + 0.28 * w.coarse).astype(np.float32), 0.3)
-
-
-def blood_cell(canvas: Canvas, y: float, x: float, rng: np.random.Generator) -> None:
-    """Red cells, as a small stack: evenly eosinophilic, without nuclei."""
-    w = window(canvas, y, x, 34, rng)
-    for _ in range(int(rng.integers(1, 4))):
-        dy, dx, r = rng.normal(0, 8), rng.normal(0, 8), rng.uniform(9.5, 12.5)
-        cell = blob(w, dy, dx, (r, r * rng.uniform(0.7, 1)), rng.uniform(0, np.pi), rng, wobble=0.04)
-        paler = 1 - 0.25 * blob(w, dy, dx, (r * 0.5, r * 0.45), 0, rng, edge=4.0)
-        _stain(canvas, w, cell, 0.02, rng.uniform(0.75, 0.95) * paler)
+    _stain(canvas, w, inside, (0.85 + 0.22 * w.coarse).astype(np.float32), 0.25)
 
 
 def fibroblast(canvas: Canvas, y: float, x: float, angle: float, rng: np.random.Generator) -> None:
     """A slender nucleus along the fibres."""
     w = window(canvas, y, x, 32, rng)
-    half = (rng.uniform(10, 22), rng.uniform(2.6, 5.8))
-    inside = blob(w, 0, 0, half, angle, rng, wobble=0.14)
-    _stain(canvas, w, inside, (rng.uniform(0.5, 1.05) * (1 + 0.35 * w.coarse)).astype(np.float32), 0.35)
+    half = (rng.uniform(11, 20), rng.uniform(2.8, 4.5))
+    inside = blob(w, 0, 0, half, angle, rng, wobble=0.1)
+    _stain(canvas, w, inside, (rng.uniform(0.6, 0.9) * (1 + 0.2 * w.coarse)).astype(np.float32), 0.3)
 
 
 def _clear(canvas: Canvas, w: Window, rng: np.random.Generator, half: tuple[float, float], angle: float) -> None:
     """The pale rounded cytoplasm of a dividing cell."""
     cell = blob(w, 0, 0, half, angle, rng, wobble=0.05, edge=5.0)
     _stain(
-        canvas, w, 0.7 * cell, (0.08 + 0.04 * w.coarse).astype(np.float32), (0.28 + 0.1 * w.coarse).astype(np.float32)
+        canvas, w, 0.85 * cell, (0.06 + 0.03 * w.coarse).astype(np.float32), (0.24 + 0.07 * w.coarse).astype(np.float32)
     )
 
 
