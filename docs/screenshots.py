@@ -29,8 +29,8 @@ def main() -> None:
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
     viewer, dock = open_window([], detect=True)
-    viewer.window.resize(1360, 860)
     viewer.show()
+    viewer.window.resize(1280, 800)
     deadline = time.monotonic() + 120
     while not any(layer.name.endswith("detections") for layer in viewer.layers):
         wait(0.1)

@@ -163,3 +163,8 @@ def settle(qtbot: Any, dock: DetectDock) -> None:
     """Wait until no decision and no job is under way."""
     qtbot.wait(60)
     qtbot.waitUntil(lambda: len(dock.workers) == 0, timeout=20000)
+
+
+def camera_of(viewer: Any) -> Any:
+    """The camera, wherever this napari keeps it."""
+    return getattr(viewer, "scene", viewer).camera

@@ -16,7 +16,7 @@ from napari_mitosis.decide import decide
 from napari_mitosis.gui.run_panel import time_left
 from napari_mitosis.jobs import Progress
 
-from .conftest import DarknessDetector, add_field, card, drawn_field, press, run_to_end, settle
+from .conftest import DarknessDetector, add_field, camera_of, card, drawn_field, press, run_to_end, settle
 
 
 def points(viewer: Any, name: str = "field") -> Points:
@@ -143,7 +143,7 @@ def test_walking_through_the_detections(detected: Any, qtbot: Any) -> None:
     order = dock.session.current.result.detections
     for row in (0, 1, 2, 0):
         press(dock.panel.next, qtbot)
-        assert viewer.camera.center[-2:] == pytest.approx(order.loc[row, ["y_um", "x_um"]].to_numpy(float))
+        assert camera_of(viewer).center[-2:] == pytest.approx(order.loc[row, ["y_um", "x_um"]].to_numpy(float))
         assert points(viewer).selected_data == {row}
     press(dock.panel.previous, qtbot)
     assert dock.panel.position.text().startswith("3 / 3 · score 0.4")

@@ -14,7 +14,7 @@ from qtpy.QtCore import QThread
 from napari_mitosis.gui.worker import Workers
 from napari_mitosis.jobs import Job, Progress
 
-from .conftest import DarknessDetector, add_field, press, run_to_end, settle
+from .conftest import DarknessDetector, add_field, camera_of, press, run_to_end, settle
 
 
 def start_and_hold(dock: Any, detector: DarknessDetector, qtbot: Any) -> Any:
@@ -118,7 +118,7 @@ def test_closing_a_hidden_field_with_its_hidden_results(detected: Any, qtbot: An
     viewer.layers.remove(first)
     qtbot.waitUntil(lambda: [one.name for one in viewer.layers] == ["second"])
     for zoom in (2.0, 3.0, 4.0):
-        viewer.camera.zoom = zoom
+        camera_of(viewer).zoom = zoom
         qtbot.wait(60)
         viewer.screenshot(flash=False)
 

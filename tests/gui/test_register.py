@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_mitosis.evidence import Evidence
 from napari_mitosis.gui.layers import FieldLayers, clear_magma
 
-from .conftest import add_field, press
+from .conftest import add_field, camera_of, press
 
 
 def screen(viewer: Any, qtbot: Any) -> NDArray[np.int_]:
@@ -25,9 +25,9 @@ def screen(viewer: Any, qtbot: Any) -> NDArray[np.int_]:
 def field_px(viewer: Any, mask: NDArray[np.bool_], mpp: float, origin_um: tuple[float, float] = (0, 0)) -> Any:
     """(y, x) in field pixels of the canvas pixels in a mask."""
     rows, columns = np.nonzero(mask)
-    centre = np.asarray(viewer.camera.center[-2:])
+    centre = np.asarray(camera_of(viewer).center[-2:])
     offsets = np.stack([rows + 0.5 - mask.shape[0] / 2, columns + 0.5 - mask.shape[1] / 2], axis=1)
-    return (offsets / viewer.camera.zoom + centre - origin_um) / mpp
+    return (offsets / camera_of(viewer).zoom + centre - origin_um) / mpp
 
 
 @pytest.mark.parametrize(("stride", "cell"), [(4.0, (10, 25)), (4.0, (0, 0)), (8.0, (5, 3)), (3.0, (30, 60))])
@@ -53,7 +53,7 @@ def test_a_hot_cell_covers_its_field_pixels(
     changed = np.abs(drawn - screen(viewer, qtbot)).sum(axis=2) > 8
     at = field_px(viewer, changed, mpp, (7.0, -3.0))
     low = np.array(cell) * stride - 0.5
-    screen_px = 1 / (viewer.camera.zoom * mpp)
+    screen_px = 1 / (camera_of(viewer).zoom * mpp)
     assert at.min(axis=0) == pytest.approx(low, abs=1.5 * screen_px)
     assert at.max(axis=0) == pytest.approx(low + stride, abs=1.5 * screen_px)
     # napari itself sees the cell there as well.

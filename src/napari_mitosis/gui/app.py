@@ -41,7 +41,9 @@ def open_window(paths: Sequence[Path], detect: bool, mpp: float | None = None) -
     A file that cannot be used is told of in the dock; the others open.
     """
     viewer = napari.Viewer(title="napari-mitosis", show_welcome_screen=False)
-    viewer.scale_bar.visible = True
+    # napari 0.9 moved the scale bar; older ones have it at the viewer itself.
+    overlays = getattr(getattr(viewer, "canvas", None), "overlays", viewer)
+    overlays.scale_bar.visible = True
     failures = [reason for path in paths if (reason := _open(viewer, path, mpp)) is not None]
     if not paths:
         _open_sample(viewer)

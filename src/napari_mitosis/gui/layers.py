@@ -201,7 +201,8 @@ class FieldLayers:
     def look_at(self, row: int, centre_px: tuple[float, float]) -> None:
         """Centre a place of the field, close up, and select this row of the detections layer."""
         world = self._owner.data_to_world(centre_px)
-        camera = self._viewer.camera
+        # napari 0.9 moved the camera; older ones have it at the viewer itself.
+        camera = getattr(self._viewer, "scene", self._viewer).camera
         camera.center = tuple(float(value) for value in world)
         field_zoom = 1.0 / float(self._owner.scale[-1])  # one field pixel on one screen pixel
         camera.zoom = max(camera.zoom, field_zoom)

@@ -115,11 +115,11 @@ class DetectPanel(QWidget):
         column.addWidget(self.run_panel)
         column.addWidget(self.message)
         column.addWidget(self.summary)
-        column.addLayout(_row(_section("RULE"), None, self.rule.reset))
+        column.addLayout(_row(_section("RULE"), None, self.help, self.rule.reset))
         column.addWidget(self.rule)
         column.addWidget(_line())
         column.addLayout(_row(*self.toggles.values(), None))
-        column.addLayout(_row(self.previous, self.next, self.position, self.help))
+        column.addLayout(_row(self.previous, self.next, self.position))
         column.addStretch(1)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
@@ -160,7 +160,7 @@ class DetectPanel(QWidget):
             return
         height, width = field.shape
         area = f" · {field.area_mm2():.3f} mm²" if field.mpp is not None else ""
-        self.dimensions.setText(f"{width} × {height} px{area}")
+        self.dimensions.setText(f"{width}×{height} px{area}")
         self.mpp.setToolTip(
             "Pixel size. The file does not state it: enter it (40x scanners: about 0.25)."
             if field.mpp is None
