@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from napari_mitosis.gui.detect import DetectDock
+from napari_mitosis.gui.layers import score_map
 from napari_mitosis.samples import ANNOTATIONS_KEY, sample_folder
 
 
@@ -72,10 +74,12 @@ def test_rings_and_scores_are_seen_where_the_mitoses_are(sample_window: Any, qtb
     centre = np.asarray(camera.center[-2:])
     at = np.stack([(rows - height / 2) / zoom + centre[0], (columns - width / 2) / zoom + centre[1]], axis=1)
     at_px = at / 0.25
-    # The score map also shows the candidates that the rule drops.
-    candidates = dock.session.current.result.candidates[["y_px", "x_px"]].to_numpy()
-    distance = np.linalg.norm(at_px[:, None] - candidates[None], axis=2).min(axis=1)
-    assert (distance < 60).mean() > 0.98  # rings and scores, not anywhere else
+    # Something is drawn where the network saw something, within a cell or two, or on a ring: nowhere else.
+    evidence = dock.session.current.result.evidence
+    seen = ndimage.maximum_filter(score_map(evidence), 5)
+    cells = ((at_px + 0.5) / evidence.stride).astype(int).clip(0, np.array(seen.shape) - 1)
+    ringed = np.linalg.norm(at_px[:, None] - np.asarray(points.data)[None], axis=2).min(axis=1) < 36
+    assert ((seen[tuple(cells.T)] > 0.05) | ringed).mean() > 0.99
     rows_of_points = np.asarray(points.data)
     for y, x in rows_of_points:
         assert np.hypot(at_px[:, 0] - y, at_px[:, 1] - x).min() < 60
