@@ -33,7 +33,7 @@ def load(config: str) -> Detector:
         return load_detector("segmitos")
     network = SegMitos.build(config).eval()
     card = draft_card(network, version="0", seed=0)
-    return Detector(card.model_copy(update={"config": config, "tile_px": 1056, "halo_px": 96}), network)
+    return Detector(card.model_copy(update={"config": config, "tile_px": 2208, "halo_px": 96}), network)
 
 
 def one_run(path: Path, detector: Detector, device: str) -> dict[str, float]:
