@@ -275,6 +275,4 @@ def read_detections(path: Path) -> dict[str, pd.DataFrame]:
     except (OSError, ValueError) as error:
         raise MitosisError(f"{path.name} is not a table of detections: {error}") from error
     ordered = table.sort_values("score", ascending=False, kind="stable")
-    return {
-        str(name): rows[list(DETECTION_COLUMNS)].reset_index(drop=True) for name, rows in ordered.groupby("file")
-    }
+    return {str(name): rows[list(DETECTION_COLUMNS)].reset_index(drop=True) for name, rows in ordered.groupby("file")}

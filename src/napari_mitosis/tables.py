@@ -24,9 +24,7 @@ def empty_annotations() -> pd.DataFrame:
     return annotations_frame([], [], "mitosis")
 
 
-def annotations_frame(
-    y_px: object, x_px: object, label: object = "mitosis", confidence: object = 1.0
-) -> pd.DataFrame:
+def annotations_frame(y_px: object, x_px: object, label: object = "mitosis", confidence: object = 1.0) -> pd.DataFrame:
     """Build a checked annotations frame from columns.
 
     Parameters

@@ -61,7 +61,9 @@ def test_image_suffixes_are_taken(name: str) -> None:
     assert reader.napari_get_reader(name) is reader.read_fields
 
 
-def test_without_a_window_a_bad_file_raises(tmp_path: Path) -> None:
+def test_without_a_window_a_bad_file_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A window that another test opened may still listen.
+    monkeypatch.setitem(sys.modules, "napari.utils.notifications", None)
     (tmp_path / "bad.tif").write_bytes(b"")
     with pytest.raises(FieldError, match=r"bad\.tif: the file is empty"):
         reader.read_fields(str(tmp_path / "bad.tif"))

@@ -10,8 +10,7 @@ from .console import stdout
 
 app = typer.Typer(
     name="napari-mitosis",
-    help="Find, count and review mitotic figures in H&E fields. Research use only. "
-    "Without a command it opens napari.",
+    help="Find, count and review mitotic figures in H&E fields. Research use only. Without a command it opens napari.",
     no_args_is_help=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

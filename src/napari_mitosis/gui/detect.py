@@ -359,4 +359,3 @@ class DetectDock(QWidget):
             self._was_docked = self.parent() is not None
         done: bool = super().event(event)
         return done
-

@@ -178,9 +178,7 @@ class FieldLayers:
         """Show the concentric labels that a network would be taught for these centroids."""
         stride = max(1, -(-max(shape) // 4096))
         cells = (-(-shape[0] // stride), -(-shape[1] // stride))
-        data = concentric_labels(
-            cells, points_yx, LABEL_INNER_UM / mpp, LABEL_OUTER_UM / mpp, stride=float(stride)
-        )
+        data = concentric_labels(cells, points_yx, LABEL_INNER_UM / mpp, LABEL_OUTER_UM / mpp, stride=float(stride))
         if self._alive(self.labels) and self.labels is not None:
             self.labels.data = data
             self.labels.visible = visible

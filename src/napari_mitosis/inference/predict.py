@@ -16,6 +16,7 @@ from ..jobs import Job, Progress
 from ..models.registry import Detector
 from .cache import EvidenceCache
 from .device import available_devices, choose_device, inference_on
+from .memory import kept_memory
 from .poses import mean_over_poses
 from .tiling import Tile, model_scale, model_shape, read_tile, tiles
 
@@ -88,7 +89,8 @@ def predict(
         return known
     scale = model_scale(mpp, card.mpp)
     plan = _Plan(place, scale, model_shape(field.shape, scale), size, poses)
-    maps = yield from _score(field, detector, plan)
+    with kept_memory():
+        maps = yield from _score(field, detector, plan)
     dense = detector.dense
     evidence = Evidence(
         maps=dict(zip(dense.map_names, maps, strict=True)),

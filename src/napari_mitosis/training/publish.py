@@ -44,7 +44,7 @@ def draft_card(network: nn.Module, *, version: str, seed: int) -> ModelCard:
 
 
 def as_measure(name: str, evaluation: Evaluation, radius_um: float, command: str) -> Measure:
-    """One evaluation as an entry of a card."""
+    """One evaluation as an entry of a card; 0 stands for what is undefined because nothing was detected."""
     low, high = evaluation.interval["f"]
     counts = evaluation.counts
     return Measure(
@@ -52,13 +52,18 @@ def as_measure(name: str, evaluation: Evaluation, radius_um: float, command: str
         fields=len(evaluation.per_field),
         mitoses=counts.tp + counts.fn,
         radius_um=radius_um,
-        precision=round(counts.precision, 4),
-        recall=round(counts.recall, 4),
-        f=round(counts.f, 4),
-        f_low=round(low, 4),
-        f_high=round(high, 4),
+        precision=_figure(counts.precision),
+        recall=_figure(counts.recall),
+        f=_figure(counts.f),
+        f_low=_figure(low),
+        f_high=_figure(high),
         command=command,
     )
+
+
+def _figure(value: float) -> float:
+    # JSON knows no NaN, and a card that cannot be read back is worse than a nought.
+    return 0.0 if math.isnan(value) else round(value, 4)
 
 
 def describe(samples: Sequence[Sample]) -> str:
