@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from .errors import FieldError, MitosisError
 from .field import open_field
 from .grade import mitotic_density
 from .inference.predict import predict
-from .jobs import Job, Progress, T
+from .jobs import Job, Progress, T, retold
 from .overlay import draw_overlay, draw_score_map, save_png
 from .reader import SUFFIXES
 from .tables import DETECTION_COLUMNS
@@ -236,20 +236,15 @@ def _pictures(out: Path, file: FieldFile) -> tuple[Path, Path]:
     return out / f"{file.stem}.overlay.png", out / f"{file.stem}.score_map.png"
 
 
-def scaled(job: Job[T], number: int, total: int, label: str) -> Generator[Progress, None, T]:
+def scaled(job: Job[T], number: int, total: int, label: str) -> Job[T]:
     """Run one field's job as part `number` (from 0) of `total` equal parts, each of `STEPS_PER_FIELD` steps."""
-    try:
-        while True:
-            try:
-                step = next(job)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
-            part = STEPS_PER_FIELD * min(1.0, step.done / step.total) if step.total else 0.0
-            message = f"{label} ({number + 1} of {total})"
-            yield Progress(number * STEPS_PER_FIELD + int(part), total * STEPS_PER_FIELD, message, step.metrics)
-    finally:
-        job.close()
+
+    def tell(step: Progress) -> Progress:
+        part = STEPS_PER_FIELD * min(1.0, step.done / step.total) if step.total else 0.0
+        message = f"{label} ({number + 1} of {total})"
+        return Progress(number * STEPS_PER_FIELD + int(part), total * STEPS_PER_FIELD, message, step.metrics)
+
+    return retold(job, tell)
 
 
 def _write_summary(out: Path, report: BatchReport) -> None:

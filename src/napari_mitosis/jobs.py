@@ -75,3 +75,25 @@ def run(
         if cancelled is not None and cancelled():
             job.close()
             raise Cancelled
+
+
+def retold(job: Job[T], tell: Callable[[Progress], Progress]) -> Job[T]:
+    """The same job with its progress told in other words; closing it closes the job.
+
+    Parameters
+    ----------
+    job : Job
+        A job that has not been started.
+    tell : callable
+        From the job's own `Progress` to the one that is shown.
+    """
+    try:
+        while True:
+            try:
+                progress = next(job)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            yield tell(progress)
+    finally:
+        job.close()

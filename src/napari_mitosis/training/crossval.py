@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -27,7 +27,7 @@ from ..evidence import Evidence
 from ..field import Field
 from ..inference.cache import load_evidence, save_evidence
 from ..inference.predict import predict
-from ..jobs import Job, Progress
+from ..jobs import Job, Progress, retold
 from ..models.card import ModelCard
 from ..models.registry import Detector
 from ..models.trunks import fold_batch_norms
@@ -127,13 +127,7 @@ def cross_validate(
 
 def _named(job: Job[T], name: str) -> Job[T]:
     """The same job, saying which fold it is."""
-    while True:
-        try:
-            progress = next(job)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-        yield Progress(progress.done, progress.total, f"{name}: {progress.message}", progress.metrics)
+    return retold(job, lambda p: replace(p, message=f"{name}: {p.message}"))
 
 
 def _score(field: Field, detector: Detector, folder: Path, name: str) -> Job[Evidence]:

@@ -51,7 +51,6 @@ class FieldSource:
             raise ValueError("a field source needs at least one annotated field")
         self.window_px = window_px
         self._pad = pad = window_px // 2
-        self.names = [s.field.name for s in samples]
         self.shapes = [s.field.shape for s in samples]
         self._pixels = [np.pad(s.field.numpy(), ((pad, pad), (pad, pad), (0, 0)), "reflect") for s in samples]
         self._ignore = [_ignored(s, pad) for s in samples]
