@@ -1,4 +1,7 @@
-"""Evidence + rule -> detections: fuse, smooth, Otsu, blobs, area, score (SegMitos, section 3.3).
+"""Evidence + rule -> detections.
+
+Score maps: fuse, smooth, Otsu, blobs, area, score (SegMitos, section 3.3), or disc mean and greedy maxima
+(IDSIA DNN, section 2). Candidates: fuse their scores, area, score.
 
 `decide` is a pure function. `Decider` gives the same answers for one evidence and many rules, remembering
 fused map, smoothed map and blobs, so that a slider costs milliseconds.
@@ -19,7 +22,9 @@ from scipy.spatial import cKDTree
 from skimage.filters import threshold_otsu
 
 from .blobs import Blobs, ScoreMap, Table, measure
+from .candidates import candidate_table
 from .evidence import Evidence
+from .peaks import disc_mean, greedy_peaks
 from .tables import DETECTION_COLUMNS
 
 
@@ -33,7 +38,8 @@ class Rule:
         Standard deviation of the Gaussian filter; 0 = none.
     threshold : float or "otsu"
         A cell belongs to a blob where the smoothed score is above it. ``"otsu"``: Otsu's threshold of the
-        whole field, but never below `floor`.
+        whole field, but never below `floor`. Of candidates, those count whose first score is above it;
+        ``"otsu"`` is `floor` there.
     floor : float
         Lowest value that Otsu may give. A field without mitosis has only noise to split in two.
     min_area_um2, max_area_um2 : float
@@ -44,7 +50,13 @@ class Rule:
         Of two blobs nearer than this only the better one stays: the plates of a late telophase are one
         mitosis.
     weights : tuple of (str, float)
-        Weight of each score map in the fused one; empty = all alike. Maps that are not named count 0.
+        Weight of each score map, or score column of the candidates, in the fused one; empty = all alike.
+        Those that are not named count 0.
+    method : {"blobs", "peaks"}
+        How a score map becomes candidates. ``"peaks"``: mean within a disc, then repeatedly the largest cell
+        above the threshold, nothing else within twice the disc's radius (IDSIA DNN, section 2).
+    disc_um : float
+        Radius of that disc.
 
     Raises
     ------
@@ -60,10 +72,20 @@ class Rule:
     min_score: float = 0.5
     min_distance_um: float = 6.0
     weights: tuple[tuple[str, float], ...] = ()
+    method: Literal["blobs", "peaks"] = "blobs"
+    disc_um: float = 2.5
 
     def __post_init__(self) -> None:
         # Plain floats, whatever came in: a rule is hashed, compared and written as JSON.
-        for name in ("smoothing_um", "min_area_um2", "max_area_um2", "min_distance_um", "floor", "min_score"):
+        for name in (
+            "smoothing_um",
+            "min_area_um2",
+            "max_area_um2",
+            "min_distance_um",
+            "floor",
+            "min_score",
+            "disc_um",
+        ):
             object.__setattr__(self, name, _number(name, getattr(self, name)))
         if self.threshold != "otsu":
             object.__setattr__(self, "threshold", _number("threshold", self.threshold))
@@ -76,6 +98,10 @@ class Rule:
             value = getattr(self, name)
             if value != "otsu" and not 0 <= value <= 1:
                 raise ValueError(f"{name} must lie in [0, 1], not {value}")
+        if self.method not in ("blobs", "peaks"):
+            raise ValueError(f"method must be 'blobs' or 'peaks', not {self.method!r}")
+        if not (math.isfinite(self.disc_um) and self.disc_um > 0):
+            raise ValueError(f"disc_um must be a number above 0, not {self.disc_um}")
         if not 0 <= self.floor < 1:
             raise ValueError(f"floor must lie in [0, 1), not {self.floor}")
         if not self.max_area_um2 >= self.min_area_um2:
@@ -94,6 +120,9 @@ def _number(name: str, value: object) -> float:
     return float(value)
 
 
+_PEAK_FLOOR = 0.05
+
+
 def decide(evidence: Evidence, rule: Rule) -> pd.DataFrame:
     """Detections of one field.
 
@@ -105,7 +134,8 @@ def decide(evidence: Evidence, rule: Rule) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns y_px, x_px, y_um, x_um, score (mean of the blob), area_um2; best score first, then by y, x.
+        Columns y_px, x_px, y_um, x_um, score (mean of the blob, or fused score of the candidate), area_um2; best
+        score first, then by y, x. Of candidates, their score and information columns follow.
 
     Raises
     ------
@@ -129,35 +159,44 @@ class Decider:
 
     def __init__(self, evidence: Evidence) -> None:
         self.evidence = evidence
+        self._columns = DETECTION_COLUMNS + (
+            () if evidence.candidates is None else evidence.scores + evidence.information
+        )
         self._fused: tuple[object, ScoreMap] | None = None
         self._smoothed: tuple[object, ScoreMap] | None = None
         self._otsu: tuple[object, float] | None = None
         self._blobs: tuple[object, Blobs] | None = None
+        self._peaks: tuple[object, Table] | None = None
         self._table: tuple[object, Table] | None = None
 
     def decide(self, rule: Rule) -> pd.DataFrame:
         """As the function `decide`."""
-        return _frame(_filtered(self._candidates(rule), rule))
+        return _frame(_filtered(self._candidates(rule), rule), self._columns)
 
     def candidates(self, rule: Rule) -> pd.DataFrame:
         """All blobs above the threshold, before area, score and distance are looked at."""
-        return _frame(self._candidates(rule))
+        return _frame(self._candidates(rule), self._columns)
 
     def threshold(self, rule: Rule) -> float:
         """The threshold that the rule means in this field."""
         if rule.threshold != "otsu":
             return float(rule.threshold)
-        key = (rule.weights, rule.smoothing_um)
+        if self.evidence.candidates is not None:
+            return rule.floor
+        key = _map_key(rule)
         if self._otsu is None or self._otsu[0] != key:
             self._otsu = (key, _otsu(self.smoothed(rule)))
         return max(self._otsu[1], rule.floor)
 
     def smoothed(self, rule: Rule) -> ScoreMap:
         """The fused and smoothed score map, shape (h, w), read-only."""
-        key = (rule.weights, rule.smoothing_um)
+        key = _map_key(rule)
         if self._smoothed is None or self._smoothed[0] != key:
             smooth = fused = self._fuse(rule.weights)
-            if rule.smoothing_um > 0 and fused.size:
+            if rule.method == "peaks":
+                smooth = disc_mean(fused, rule.disc_um / (self.evidence.stride * self.evidence.mpp))
+                smooth.flags.writeable = False
+            elif rule.smoothing_um > 0 and fused.size:
                 sigma = rule.smoothing_um / (self.evidence.stride * self.evidence.mpp)
                 # Rounding must not make a probability of 1.0000001.
                 smooth = np.minimum(ndimage.gaussian_filter(fused, sigma, mode="nearest"), np.float32(1))
@@ -173,12 +212,31 @@ class Decider:
 
     def _candidates(self, rule: Rule) -> Table:
         threshold = self.threshold(rule)
-        key = (rule.weights, rule.smoothing_um, threshold)
+        key = (_map_key(rule), threshold)
         if self._table is None or self._table[0] != key:
-            if self._blobs is None or self._blobs[0] != key[:2]:
-                self._blobs = (key[:2], Blobs(self.smoothed(rule)))
-            self._table = (key, _in_field(self._blobs[1].above(threshold), self.evidence))
+            self._table = (key, self._find(rule, threshold))
         return self._table[1]
+
+    def _find(self, rule: Rule, threshold: float) -> Table:
+        if self.evidence.candidates is not None:
+            return candidate_table(self.evidence, rule.weights, threshold)
+        if rule.method == "peaks":
+            return self._peaks_above(rule, threshold)
+        key = _map_key(rule)
+        if self._blobs is None or self._blobs[0] != key:
+            self._blobs = (key, Blobs(self.smoothed(rule)))
+        return _in_field(self._blobs[1].above(threshold), self.evidence)
+
+    def _peaks_above(self, rule: Rule, threshold: float) -> Table:
+        # Peaks are taken best first, so a lower threshold only adds some at the end: found once down to a
+        # floor, the threshold merely cuts.
+        key = (_map_key(rule), min(threshold, _PEAK_FLOOR))
+        if self._peaks is None or self._peaks[0] != key:
+            radius = rule.disc_um / (self.evidence.stride * self.evidence.mpp)
+            self._peaks = (key, greedy_peaks(self.smoothed(rule), key[1], 2 * radius))
+        score, y, x = self._peaks[1].T
+        cells = np.full(len(score), math.pi * rule.disc_um**2 / self.evidence.cell_um2)
+        return _in_field(np.stack([cells, score, y, x], axis=1)[score > threshold], self.evidence)
 
 
 def _fuse(evidence: Evidence, weights: tuple[tuple[str, float], ...]) -> ScoreMap:
@@ -221,9 +279,14 @@ def _in_field(blobs: Table, evidence: Evidence) -> Table:
     return np.stack(columns, axis=1)[order]
 
 
-def _frame(table: Table) -> pd.DataFrame:
+def _map_key(rule: Rule) -> tuple[object, ...]:
+    """Whatever of a rule changes the smoothed map."""
+    return (rule.weights, rule.method, rule.disc_um if rule.method == "peaks" else rule.smoothing_um)
+
+
+def _frame(table: Table, columns: tuple[str, ...] = DETECTION_COLUMNS) -> pd.DataFrame:
     """A detections frame of its own: whoever changes it changes no cache."""
-    return pd.DataFrame(table.copy(), columns=list(DETECTION_COLUMNS))
+    return pd.DataFrame(table.copy(), columns=list(columns))
 
 
 def _filtered(table: Table, rule: Rule) -> Table:
