@@ -7,13 +7,23 @@ import pytest
 import torch
 
 from napari_mitosis import jobs
+from napari_mitosis.decide import Rule, decide
 from napari_mitosis.errors import MitosisError, UnknownResolution, WeightsError
+from napari_mitosis.evidence import CANDIDATE_COLUMNS
 from napari_mitosis.field import Field
 from napari_mitosis.inference.cache import EvidenceCache
 from napari_mitosis.inference.predict import predict
 from napari_mitosis.models.card import ModelCard
-from napari_mitosis.models.registry import Detector, detectors, list_cards, load_detector
+from napari_mitosis.models.registry import (
+    BoxNetwork,
+    Detector,
+    JoiningNetwork,
+    detectors,
+    list_cards,
+    load_detector,
+)
 from napari_mitosis.models.weights import publish, read_state
+from napari_mitosis.tables import check_detections
 
 # Paper configurations have their own tests: they take gigabytes.
 SMALL = [(name, config) for name, cls in detectors().items() for config in cls.configs if config == "compact"]
@@ -55,6 +65,14 @@ def tissue(shape=(300, 420), seed=0) -> Field:
     return Field.from_array((fine + rng.normal(0, 10, fine.shape)).clip(0, 255).astype(np.uint8), 0.25, "noise")
 
 
+def assert_alike(one, other, tolerance=0.05, mean=0.003):
+    """The same maps, and the same candidates as far as they are sure ones."""
+    for name, score_map in one.maps.items():
+        difference = np.abs(score_map.astype(np.float32) - other.maps[name].astype(np.float32))
+        assert difference.max() < tolerance
+        assert difference.mean() < mean
+
+
 def look(field, detector, **kwargs):
     return jobs.run(predict(field, detector, device="cpu", **kwargs))
 
@@ -74,6 +92,27 @@ def test_evidence_has_the_promised_shape_and_range(detector):
     assert evidence.shape == field.shape
     assert evidence.model == detector.card.name
     assert evidence.field_digest == field.digest
+    assert evidence.weighable
+
+
+def test_candidates_lie_in_the_field_and_hold_probabilities(detector):
+    evidence = look(tissue(), detector)
+    network = detector.network
+    if not isinstance(network, (BoxNetwork, JoiningNetwork)):
+        assert evidence.candidates is None
+        return
+    frame = evidence.candidates
+    assert tuple(frame.columns[:4]) == CANDIDATE_COLUMNS
+    assert set(evidence.scores) <= set(frame.columns)
+    assert np.isfinite(frame.to_numpy()).all()
+    assert frame[list(evidence.scores)].to_numpy().min(initial=0) >= 0
+    assert frame[list(evidence.scores)].to_numpy().max(initial=0) <= 1
+    assert frame["y_px"].between(-0.5, 299.5).all()
+    assert frame["x_px"].between(-0.5, 419.5).all()
+    assert (frame[["height_px", "width_px"]] > 0).all(axis=None)
+    detections = decide(evidence, Rule(threshold=0.0, min_score=0.0, min_area_um2=0.0, min_distance_um=0.0))
+    check_detections(detections)
+    assert set(evidence.scores + evidence.information) <= set(detections.columns)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 700), (33, 31), (256, 256)])
@@ -142,17 +181,29 @@ def test_a_training_step_lowers_the_loss(detector):
     cls = detectors()[detector.card.detector]
     network = cls.build("compact").train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
-    x = torch.rand(4, 3, 64, 64) * 255
-    labels = torch.zeros(4, 64 // network.stride, 64 // network.stride, dtype=torch.int64)
-    labels[:, 4:8, 4:8] = 1
+    x = torch.rand(4, 3, 128, 128) * 120 + 100
+    x[:, :, 52:76, 52:76] -= 80
+    centroids = [np.array([[63.5, 63.5]])] * 4
     losses = []
-    for _ in range(6):
-        loss = cls.loss(network(x), labels)
+    for _ in range(8):
+        loss = cls.loss(network, x, centroids, np.random.default_rng(0))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
+    assert np.isfinite(losses).all()
     assert losses[-1] < losses[0]
+
+
+def test_what_is_ignored_changes_nothing(detector):
+    """Pixels that nobody reviewed teach nothing: without a centroid, and all ignored, there is no gradient."""
+    torch.manual_seed(0)
+    cls = detectors()[detector.card.detector]
+    network = cls.build("compact").eval()
+    x = torch.rand(2, 3, 128, 128) * 255
+    nothing = [np.zeros((0, 2))] * 2
+    loss = cls.loss(network, x, nothing, np.random.default_rng(0), ignore=torch.ones(2, 128, 128, dtype=torch.bool))
+    assert loss.item() == 0
 
 
 def test_unknown_um_per_px_and_absent_devices_are_told(detector):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from napari_mitosis.labels import concentric_labels
 from napari_mitosis.models.losses import concentric_loss
-from napari_mitosis.training.labels import concentric_labels
 
 
 def _case():

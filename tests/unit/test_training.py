@@ -16,13 +16,13 @@ from napari_mitosis import jobs
 from napari_mitosis.datasets.sample import Sample
 from napari_mitosis.errors import WeightsError
 from napari_mitosis.field import Field
+from napari_mitosis.labels import BACKGROUND, IGNORED, MITOSIS
 from napari_mitosis.models.losses import concentric_loss
 from napari_mitosis.models.segmitos import CompactSegMitos
 from napari_mitosis.tables import annotations_frame
 from napari_mitosis.training.augment import Augmentation, make_batch
 from napari_mitosis.training.checkpoint import load_tensors, save_tensors
 from napari_mitosis.training.fit import FitOptions, fit
-from napari_mitosis.training.labels import BACKGROUND, IGNORED, MITOSIS
 from napari_mitosis.training.mining import Miner
 from napari_mitosis.training.windows import FieldSource
 

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from ..evidence import Evidence
 from ..field import Field
+from ..labels import IGNORED, MITOSIS, concentric_labels
 from ..reader import FIELD_KEY, field_of
 from ..resolution import check_mpp
 from ..samples import ANNOTATIONS_KEY
 from ..session import Result
 from ..tables import check_annotations
-from ..training.labels import IGNORED, MITOSIS, concentric_labels
 
 OWNER_KEY = "napari_mitosis_of"
 """In a result layer's metadata: the unique id of the field's layer."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ..evidence import Evidence
 
@@ -74,7 +75,10 @@ def load_evidence(path: Path) -> Evidence | None:
         with np.load(path, allow_pickle=False) as file:
             header = json.loads(str(file["header"]))
             maps = {name: file[f"map_{i}"] for i, name in enumerate(header.pop("names"))}
-        return Evidence(maps=maps, **{**header, "shape": tuple(header["shape"])})
+            columns = header.pop("columns", None)
+            candidates = None if columns is None else pd.DataFrame(file["candidates"], columns=columns)
+        header |= {"shape": tuple(header["shape"]), "scores": tuple(header.get("scores", ()))}
+        return Evidence(maps=maps, candidates=candidates, **header)
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
 
@@ -88,14 +92,19 @@ def save_evidence(path: Path, evidence: Evidence) -> None:
         "mpp": evidence.mpp,
         "model": evidence.model,
         "field_digest": evidence.field_digest,
+        "scores": evidence.scores,
     }
+    maps: dict[str, Any] = {f"map_{i}": value for i, value in enumerate(evidence.maps.values())}
+    if evidence.candidates is not None:
+        header["columns"] = list(evidence.candidates.columns)
+        maps["candidates"] = evidence.candidates.to_numpy(dtype=np.float64)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.partial")
     with partial.open("wb") as file:
-        maps: dict[str, Any] = {f"map_{i}": value for i, value in enumerate(evidence.maps.values())}
         np.savez_compressed(file, header=np.array(json.dumps(header)), **maps)
     os.replace(partial, path)
 
 
 def _size(evidence: Evidence) -> int:
-    return sum(score_map.nbytes for score_map in evidence.maps.values())
+    size = sum(score_map.nbytes for score_map in evidence.maps.values())
+    return size + (0 if evidence.candidates is None else evidence.candidates.to_numpy().nbytes)

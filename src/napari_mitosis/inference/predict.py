@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,16 +14,19 @@ from numpy.typing import NDArray
 from ..evidence import Evidence
 from ..field import Field
 from ..jobs import Job, Progress
-from ..models.registry import Detector
+from ..models.registry import BoxNetwork, DenseNetwork, Detector, ExaminingNetwork, JoiningNetwork
 from .cache import EvidenceCache
 from .device import available_devices, choose_device, inference_on
+from .examine import examine_points
 from .memory import kept_memory
+from .objects import all_boxes, as_candidates, joined_candidates
 from .poses import mean_over_poses
 from .tiling import Tile, model_scale, model_shape, read_tile, tiles
 
 __all__ = ["available_devices", "predict"]
 
 _BORDER_PX = 32
+"""How far a network sees beyond the edge of the field, unless it sets `border_px`."""
 _SMALLEST_TILE_PX = 256
 _IN_MEMORY_PX = 64 * 2**20
 _log = logging.getLogger(__name__)
@@ -35,12 +39,14 @@ def predict(
     device: str = "auto",
     tile_px: int | None = None,
     poses: int | None = None,
+    only: tuple[str, ...] | None = None,
     cache: EvidenceCache | None = None,
 ) -> Job[Evidence]:
     """Score a field. A job: run it with `jobs.run`, or in a worker.
 
-    The field is brought to the um/px of the model's card, cut into tiles with halo, scored and stitched.
-    Where the device runs out of memory, tiles are halved and the work goes on.
+    The field is brought to the um/px of the model's card, cut into tiles with halo, scored and stitched. Boxes
+    are collected over the tiles; a second stage then looks at each candidate. Where the device runs out of
+    memory, tiles are halved and the work goes on.
 
     Parameters
     ----------
@@ -52,14 +58,16 @@ def predict(
         Side of a tile's core in model pixels; the card's by default.
     poses : int, optional
         The mean over so many of the eight rotations and mirror images (`poses.POSES`); the card's by
-        default. The card's thresholds were chosen for its own number.
+        default. The card's thresholds were chosen for its own number. Boxes are found in the plain image.
+    only : tuple of str, optional
+        The score maps to compute, of a network that lets one select (IDSIA DNN: one net of the two).
     cache : EvidenceCache, optional
         Evidence found there is returned at once, and new evidence is put there.
 
     Yields
     ------
     Progress
-        One for each tile.
+        One for each tile, then for each batch of candidates of a second stage.
 
     Returns
     -------
@@ -74,7 +82,7 @@ def predict(
     MitosisError
         If there is no such device.
     ValueError
-        If `poses` is not from 1 to 8.
+        If `poses` is not from 1 to 8, or `only` names what cannot be selected.
     """
     mpp = field.require_mpp(f"Detection with {detector.card.name}")
     place = choose_device(device)
@@ -83,23 +91,25 @@ def predict(
     card = detector.card
     size = tile_px or card.tile_px
     poses = card.poses if poses is None else poses
-    key = f"{field.digest}-{detector.fingerprint}-{mpp:.6f}-{size}-{poses}-{place.type}"
+    names = _selected(detector, only)
+    chosen = "" if only is None else "-" + "+".join(names)
+    key = f"{field.digest}-{detector.fingerprint}-{mpp:.6f}-{size}-{poses}-{place.type}{chosen}"
     if cache is not None and (known := cache.get(key)) is not None:
         yield Progress(1, 1, "known from before")
         return known
     scale = model_scale(mpp, card.mpp)
-    plan = _Plan(place, scale, model_shape(field.shape, scale), size, poses)
+    plan = _Plan(place, scale, model_shape(field.shape, scale), size, poses, names)
     with kept_memory():
-        maps = yield from _score(field, detector, plan)
-    dense = detector.dense
-    evidence = Evidence(
-        maps=dict(zip(dense.map_names, maps, strict=True)),
-        stride=dense.stride * scale,
-        shape=field.shape,
-        mpp=mpp,
-        model=card.name,
-        field_digest=field.digest,
-    )
+        maps, boxes = yield from _score(field, detector, plan)
+        evidence = Evidence(
+            maps=dict(zip(names, maps, strict=True)),
+            stride=detector.dense.stride * scale,
+            shape=field.shape,
+            mpp=mpp,
+            model=card.name,
+            field_digest=field.digest,
+        )
+        evidence = yield from _with_candidates(evidence, boxes, field, detector, plan)
     if cache is not None:
         cache.put(key, evidence)
     return evidence
@@ -107,30 +117,65 @@ def predict(
 
 @dataclass(frozen=True)
 class _Plan:
-    """How a field is looked at: where, in which frame (see `tiling`), in which tiles and poses."""
+    """How a field is looked at: where, in which frame (see `tiling`), in which tiles, poses and maps."""
 
     place: torch.device
     scale: float
     shape: tuple[int, int]
     size: int
     poses: int
+    names: tuple[str, ...]
 
 
-def _score(field: Field, detector: Detector, plan: _Plan) -> Job[NDArray[np.float16]]:
-    """Score maps (maps, h, w) of the whole field."""
+def _selected(detector: Detector, only: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Names of the score maps to compute, in the network's order."""
+    names = detector.dense.map_names
+    if only is None:
+        return names
+    unknown = [name for name in only if name not in names]
+    if unknown or not only or not getattr(detector.network, "selectable", False):
+        raise ValueError(f"{detector.card.name} cannot compute only {only}; its score maps: {', '.join(names)}")
+    return tuple(name for name in names if name in only)
+
+
+def _with_candidates(
+    evidence: Evidence, boxes: Sequence[NDArray[np.float32]], field: Field, detector: Detector, plan: _Plan
+) -> Job[Evidence]:
+    """Boxes or joined maps become candidates; a second stage looks at each of them."""
+    network = detector.network
+    if isinstance(network, BoxNetwork):
+        frame = as_candidates(boxes, network.score_names, evidence.shape, plan.scale)
+        scores = tuple(network.score_names)
+    elif isinstance(network, JoiningNetwork):
+        frame = joined_candidates(network, evidence)
+        scores = tuple(network.join_names)
+    else:
+        return evidence
+    if isinstance(network, ExaminingNetwork):
+        points = frame[["y_px", "x_px"]].to_numpy()
+        columns = yield from examine_points(field, points, detector, plan.place)
+        for i, name in enumerate(network.examine_names):
+            frame.insert(4 + len(scores) + i, name, columns[:, i].astype(np.float64))
+        scores += tuple(network.examine_names)
+    return replace(evidence, candidates=frame, scores=scores)
+
+
+def _score(field: Field, detector: Detector, plan: _Plan) -> Job[tuple[NDArray[np.float16], list[NDArray[np.float32]]]]:
+    """Score maps (maps, h, w) of the whole field, and the boxes of each tile in model pixels."""
     dense = detector.dense
     stride = dense.stride
     grid = int(np.lcm(dense.multiple, stride))
     size = max(grid, plan.size // grid * grid)
     h, w = (-(-n // stride) for n in plan.shape)
-    maps = np.zeros((len(dense.map_names), h, w), dtype=np.float16)
+    maps = np.zeros((len(plan.names), h, w), dtype=np.float16)
+    boxes: list[NDArray[np.float32]] = []
     queue = deque(tiles(plan.shape, size))
     done, message = 0, f"{detector.card.name} on {plan.place.type}"
     yield Progress(0, len(queue), message)
     while queue:
         tile = queue.popleft()
         try:
-            part = _score_tile(field, detector, plan, tile)
+            part, found = _look_at_tile(field, detector, plan, tile)
         except RuntimeError as error:
             if not _out_of_memory(error):
                 raise
@@ -146,9 +191,10 @@ def _score(field: Field, detector: Detector, plan: _Plan) -> Job[NDArray[np.floa
             continue
         y, x = tile.y0 // stride, tile.x0 // stride
         maps[:, y : y + part.shape[1], x : x + part.shape[2]] = part
+        boxes.append(found)
         done += 1
         yield Progress(done, done + len(queue), message)
-    return maps
+    return maps, boxes
 
 
 def _out_of_memory(error: RuntimeError) -> bool:
@@ -157,15 +203,32 @@ def _out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate" in text
 
 
-def _score_tile(field: Field, detector: Detector, plan: _Plan, tile: Tile) -> NDArray[np.float16]:
-    """Score maps (maps, h, w) of a tile's core."""
-    dense = detector.dense
+def _look_at_tile(
+    field: Field, detector: Detector, plan: _Plan, tile: Tile
+) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
+    """Score maps (maps, h, w) of a tile's core, and the boxes in and about it, in model pixels."""
+    dense, network = detector.dense, detector.network
+    border = getattr(network, "border_px", _BORDER_PX)
     halo = detector.card.halo_px
-    pixels, top, left = read_tile(field, tile, plan.shape, plan.scale, halo, _BORDER_PX, dense.multiple)
-    with inference_on(detector.network, plan.place):
-        scores = mean_over_poses(dense.scores, pixels.to(plan.place), plan.poses)
-        top, left = top // dense.stride, left // dense.stride
-        h, w = -(-(tile.y1 - tile.y0) // dense.stride), -(-(tile.x1 - tile.x0) // dense.stride)
-        core = scores[0, :, top : top + h, left : left + w]
-        part: NDArray[np.float16] = core.clamp(0, 1).to(torch.float16).cpu().numpy()
-    return part
+    pixels, top, left = read_tile(field, tile, plan.shape, plan.scale, halo, border, dense.multiple)
+    h, w = -(-(tile.y1 - tile.y0) // dense.stride), -(-(tile.x1 - tile.x0) // dense.stride)
+    part = np.zeros((0, h, w), dtype=np.float16)
+    found = np.zeros((0, 5), dtype=np.float32)
+    with inference_on(network, plan.place):
+        image = pixels.to(plan.place)
+        if plan.names:
+            scores = mean_over_poses(_scorer(dense, plan.names), image, plan.poses)
+            top_cell, left_cell = top // dense.stride, left // dense.stride
+            core = scores[0, :, top_cell : top_cell + h, left_cell : left_cell + w]
+            part = core.clamp(0, 1).to(torch.float16).cpu().numpy()
+        if isinstance(network, BoxNetwork):
+            boxes = network.boxes(image.contiguous(memory_format=torch.channels_last)).float().cpu().numpy()
+            found = all_boxes(boxes, tile, top, left)
+    return part, found
+
+
+def _scorer(dense: DenseNetwork, names: tuple[str, ...]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The scores of these maps only, where a selection was made."""
+    if names == dense.map_names:
+        return dense.scores
+    return lambda pixels: dense.scores(pixels, only=names)  # type: ignore[call-arg]

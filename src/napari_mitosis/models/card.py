@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -42,11 +42,19 @@ class ModelCard(BaseModel):
         um/px at which the network sees a field; fields are rescaled to it.
     rule : dict
         Fields of `decide.Rule`, chosen on the data that `rule_chosen_on` names.
+    kind : str
+        ``"detector"`` or ``"verifier"``.
+    verified : dict
+        The rule with a verifier behind the detector, chosen on the same data: ``{"verifier": name, "rule": {...}}``.
+    calibration : tuple of (float, float)
+        Knots (score, probability) of the map from a detection's score to the probability that it is a mitosis;
+        empty where nothing was measured.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     detector: str
+    kind: Literal["detector", "verifier"] = "detector"
     config: str
     version: str
     parent: str | None = None
@@ -58,6 +66,8 @@ class ModelCard(BaseModel):
     parameters: int
     rule: dict[str, Any]
     rule_chosen_on: str
+    verified: dict[str, Any] = Field(default_factory=dict)
+    calibration: tuple[tuple[float, float], ...] = ()
     trained_on: str
     split: str = ""
     seed: int = 0
@@ -73,8 +83,11 @@ class ModelCard(BaseModel):
 
     def decision_rule(self) -> Rule:
         """The rule this card's thresholds make."""
-        # JSON knows no infinity: an absent upper bound comes back as null, and is the rule's own default.
-        return Rule(**{name: value for name, value in self.rule.items() if value is not None})
+        return _rule(self.rule)
+
+    def verified_rule(self) -> Rule | None:
+        """The rule for use with the verifier it was chosen with, where one was."""
+        return _rule(self.verified["rule"]) if self.verified else None
 
     def with_rule(self, rule: Rule, chosen_on: str) -> ModelCard:
         """A copy with other thresholds, and what they were chosen on."""
@@ -83,6 +96,11 @@ class ModelCard(BaseModel):
     def save(self, path: Path) -> None:
         """Write the card as JSON."""
         path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def _rule(values: dict[str, Any]) -> Rule:
+    # JSON knows no infinity: an absent upper bound comes back as null, and is the rule's own default.
+    return Rule(**{name: value for name, value in values.items() if value is not None})
 
 
 def read_card(path: Path) -> ModelCard:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
+import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
-IGNORED = 255
+from ..labels import BACKGROUND, IGNORED, random_concentric_labels
 
 
 def concentric_loss(logits: Tensor, labels: Tensor, reduction: Literal["sum", "normalised"] = "sum") -> Tensor:
@@ -34,3 +38,34 @@ def concentric_loss(logits: Tensor, labels: Tensor, reduction: Literal["sum", "n
         return total
     disc_cells = (labels == 1).sum().clamp(min=labels.shape[0])
     return total / disc_cells
+
+
+def random_labels(
+    centroids: Sequence[NDArray[np.float64]],
+    shape: tuple[int, int],
+    stride: int,
+    rng: np.random.Generator,
+    ignore: Tensor | None = None,
+) -> Tensor:
+    """Random concentric labels of a batch of crops (SegMitos, section 3.2).
+
+    Parameters
+    ----------
+    centroids : sequence of ndarray, shape (n, 2)
+        Mitoses (y, x) of each crop, in its pixels.
+    shape : tuple of int
+        (H, W) of the crops.
+    ignore : Tensor of bool, shape (N, H, W), optional
+        Pixels that are not known to be background; a cell that touches one is ignored.
+
+    Returns
+    -------
+    Tensor of int64, shape (N, H / stride, W / stride)
+    """
+    cells = (shape[0] // stride, shape[1] // stride)
+    drawn = np.stack([random_concentric_labels(cells, points, rng, stride=stride) for points in centroids])
+    labels = torch.from_numpy(drawn.astype(np.int64))
+    if ignore is not None:
+        unknown = F.max_pool2d(ignore[:, None].float(), stride)[:, 0].cpu() > 0
+        labels[unknown & (labels == BACKGROUND)] = IGNORED
+    return labels

@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast, runtime_checkable
 
 import platformdirs
 
@@ -21,22 +21,30 @@ from ..errors import WeightsError
 from .card import ModelCard, read_card
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
 Class = TypeVar("Class", bound=type)
 
 
 class DenseNetwork(Protocol):
-    """What inference and training ask of a network; an ``nn.Module`` besides.
+    """What inference asks of every network; an ``nn.Module`` besides.
 
     Attributes
     ----------
     stride : int
-        Input pixels for each cell of its output.
+        Input pixels for each cell of its score maps.
     multiple : int
         Input height and width must be multiples of it.
     map_names : tuple of str
-        Names of its score maps.
+        Names of its score maps; empty for networks that find boxes.
+
+    Notes
+    -----
+    A network may set ``border_px``, how far it wants to see beyond the edge of the field (mirrored), and
+    ``selectable = True`` when `scores` takes ``only``, a selection of `map_names`.
     """
 
     stride: int
@@ -48,21 +56,84 @@ class DenseNetwork(Protocol):
         ...
 
 
+@runtime_checkable
+class BoxNetwork(Protocol):
+    """A network that finds boxes (DeepDet, RPN)."""
+
+    score_names: tuple[str, ...]
+
+    def boxes(self, pixels: Tensor) -> Tensor:
+        """(1, 3, H, W) -> (n, 4 + len(score_names)): y0, x0, y1, x1 in input pixels, then scores in [0, 1].
+
+        Pixel i covers [i - 0.5, i + 0.5). Duplicates are suppressed; best first.
+        """
+        ...
+
+
+@runtime_checkable
+class JoiningNetwork(Protocol):
+    """A network whose score maps are joined to candidates at once (MSSN)."""
+
+    join_names: tuple[str, ...]
+
+    def join(self, maps: Mapping[str, NDArray[np.float32]]) -> pd.DataFrame:
+        """Columns y, x (cells), `join_names` (scores in [0, 1]), then columns that only inform."""
+        ...
+
+
+@runtime_checkable
+class ExaminingNetwork(Protocol):
+    """A network that looks at one candidate at a time: a second stage or a verifier."""
+
+    examine_px: int
+    examine_names: tuple[str, ...]
+
+    def examine(self, crops: Tensor) -> Tensor:
+        """(n, 3, examine_px, examine_px) RGB in [0, 255] -> (n, len(examine_names)) in [0, 1]."""
+        ...
+
+
 class DetectorClass(Protocol):
-    """What a registered class offers."""
+    """What a registered class offers.
+
+    Attributes
+    ----------
+    kind : str
+        ``"detector"``, or ``"verifier"`` for what only examines another detector's candidates. A class that
+        does not say is a detector.
+    """
 
     detector_name: str
+    kind: str
     title: str
     configs: tuple[str, ...]
 
     @staticmethod
     def build(config: str) -> nn.Module:
-        """The network of a configuration, with fresh weights; a `DenseNetwork`."""
+        """The network of a configuration, with fresh weights."""
         ...
 
     @staticmethod
-    def loss(logits: Tensor, labels: Tensor) -> Tensor:
-        """The training loss of a batch."""
+    def loss(
+        network: nn.Module,
+        pixels: Tensor,
+        centroids: Sequence[NDArray[np.float64]],
+        rng: np.random.Generator,
+        ignore: Tensor | None = None,
+    ) -> Tensor:
+        """The training loss of a batch, from centroids alone.
+
+        Parameters
+        ----------
+        pixels : Tensor, shape (N, 3, H, W)
+            RGB in [0, 255].
+        centroids : sequence of ndarray, shape (n, 2)
+            Mitoses (y, x) of each crop, in its pixels.
+        rng : numpy.random.Generator
+            For what is drawn at random.
+        ignore : Tensor of bool, shape (N, H, W), optional
+            Pixels that are not known to be background.
+        """
         ...
 
 
@@ -71,13 +142,15 @@ def register(name: str) -> Callable[[Class], Class]:
 
     def mark(cls: Class) -> Class:
         cls.detector_name = name  # type: ignore[attr-defined]
+        if not hasattr(cls, "kind"):
+            cls.kind = "detector"  # type: ignore[attr-defined]
         return cls
 
     return mark
 
 
-def detectors() -> dict[str, DetectorClass]:
-    """All registered detectors by name. Imports torch."""
+def registered() -> dict[str, DetectorClass]:
+    """All registered classes, detectors and verifiers, by name. Imports torch."""
     package = importlib.import_module(__package__)
     found: dict[str, DetectorClass] = {}
     for info in pkgutil.iter_modules(package.__path__):
@@ -89,15 +162,25 @@ def detectors() -> dict[str, DetectorClass]:
     return dict(sorted(found.items()))
 
 
+def detectors() -> dict[str, DetectorClass]:
+    """All registered detectors by name. Imports torch."""
+    return {name: cls for name, cls in registered().items() if cls.kind == "detector"}
+
+
+def verifiers() -> dict[str, DetectorClass]:
+    """All registered verifiers by name. Imports torch."""
+    return {name: cls for name, cls in registered().items() if cls.kind == "verifier"}
+
+
 def detector_class(name: str) -> DetectorClass:
-    """The detector `name`.
+    """The detector or verifier `name`.
 
     Raises
     ------
     WeightsError
         If there is none.
     """
-    known = detectors()
+    known = registered()
     if name not in known:
         raise WeightsError(f"there is no detector '{name}'; there are: {', '.join(known)}")
     return known[name]

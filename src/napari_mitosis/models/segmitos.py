@@ -7,13 +7,16 @@ and 8s are in ``fcn.py``.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .fcn import FCN
-from .losses import concentric_loss
+from .losses import concentric_loss, random_labels
 from .registry import register
 from .trunks import EfficientNetLite0, conv_bn
 
@@ -88,6 +91,14 @@ class SegMitos:
         raise ValueError(f"SegMitos has no configuration {config!r}; it has {', '.join(SegMitos.configs)}")
 
     @staticmethod
-    def loss(logits: Tensor, labels: Tensor) -> Tensor:
-        """Concentric loss, normalised by the number of disc cells."""
-        return concentric_loss(logits, labels, "normalised")
+    def loss(
+        network: nn.Module,
+        pixels: Tensor,
+        centroids: Sequence[NDArray[np.float64]],
+        rng: np.random.Generator,
+        ignore: Tensor | None = None,
+    ) -> Tensor:
+        """Concentric loss with random concentric labels (section 3.1.3), normalised by the number of disc cells."""
+        stride = int(network.stride)  # type: ignore[arg-type]
+        labels = random_labels(centroids, (pixels.shape[2], pixels.shape[3]), stride, rng, ignore)
+        return concentric_loss(network(pixels), labels.to(pixels.device), "normalised")
