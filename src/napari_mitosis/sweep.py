@@ -35,24 +35,63 @@ class Grid:
     min_distance_um: tuple[float, ...] = (6.0, 9.0)
     min_area_um2: tuple[float, ...] = (5.0, 10.0, 15.0, 20.0, 25.0, 30.0)
     min_score: tuple[float, ...] = tuple(np.round(np.arange(0.2, 0.96, 0.025), 3).tolist())
+    weights: tuple[tuple[tuple[str, float], ...], ...] = ((),)
+    disc_um: tuple[float, ...] = (2.5,)
+
+    @property
+    def maps(self) -> list[tuple[tuple[tuple[str, float], ...], float, float]]:
+        """Fusion weights, smoothing and disc: the first axis, the choices that change the map decided on."""
+        return list(product(self.weights, self.smoothing_um, self.disc_um))
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Numbers of values, in the order of the fields."""
-        axes = (self.smoothing_um, self.threshold, self.min_distance_um, self.min_area_um2, self.min_score)
+        """Numbers of choices: maps, threshold, distance, area, score."""
+        axes = (self.maps, self.threshold, self.min_distance_um, self.min_area_um2, self.min_score)
         return tuple(len(axis) for axis in axes)
 
     def rule(self, base: Rule, index: Sequence[int]) -> Rule:
         """The rule at a place of the grid; what the grid does not vary is `base`'s."""
         a, b, c, d, e = (int(i) for i in index)
+        weights, smoothing, disc = self.maps[a]
         return replace(
             base,
-            smoothing_um=self.smoothing_um[a],
+            weights=weights or base.weights,
+            smoothing_um=smoothing,
+            disc_um=disc,
             threshold=self.threshold[b],
             min_distance_um=self.min_distance_um[c],
             min_area_um2=self.min_area_um2[d],
             min_score=self.min_score[e],
         )
+
+
+def grid_for(evidence: Evidence, base: Rule) -> Grid:
+    """The rules worth trying on evidence of this kind.
+
+    Two maps or score columns are fused with every weight from 0 to 1 in steps of 0.1 (PartMitosis, section 4.3;
+    DeepMitosis, section 3.2); more keep the weights of `base`.
+    """
+    names = evidence.weighable
+    weights: tuple[tuple[tuple[str, float], ...], ...] = ((),)
+    if len(names) == 2 and base.method == "blobs":
+        weights = tuple(((names[0], round(w, 1)), (names[1], round(1 - w, 1))) for w in np.arange(0, 1.05, 0.1))
+    fine = tuple(np.round(np.arange(0.025, 0.99, 0.025), 3).tolist())
+    if evidence.candidates is not None:
+        return Grid(
+            smoothing_um=(0.0,),
+            threshold=(0.05, 0.1, 0.2, 0.3, 0.5),
+            min_area_um2=(0.0,),
+            min_score=fine,
+            weights=weights,
+        )
+    if base.method == "peaks":
+        # The threshold of the peaks is found along the axis of scores: what it drops changes nothing above it.
+        return Grid(
+            smoothing_um=(0.0,), threshold=(0.025,), min_area_um2=(0.0,), min_score=fine, disc_um=(2.0, 2.5, 3.0)
+        )
+    if len(weights) > 1:
+        return Grid(smoothing_um=(1.0,), threshold=(0.2, 0.3, 0.4, 0.5), min_distance_um=(6.0,), weights=weights)
+    return Grid()
 
 
 def count_grid(
@@ -120,7 +159,9 @@ def choose_rule(counts: Sequence[NDArray[np.int64]], mitoses: int, base: Rule, g
         rule = grid.rule(base, [int(i) for i in place])
         rows.append(
             {
+                "weights": " ".join(f"{name}={share:g}" for name, share in rule.weights),
                 "smoothing_um": rule.smoothing_um,
+                "disc_um": rule.disc_um,
                 "threshold": rule.threshold,
                 "min_distance_um": rule.min_distance_um,
                 "min_area_um2": rule.min_area_um2,
@@ -131,7 +172,14 @@ def choose_rule(counts: Sequence[NDArray[np.int64]], mitoses: int, base: Rule, g
                 "plateau_f": plateau[place],
             }
         )
-    return grid.rule(base, [int(i) for i in places[0]]), pd.DataFrame(rows)
+    return _shown(grid.rule(base, [int(i) for i in places[0]])), pd.DataFrame(rows)
+
+
+def _shown(rule: Rule) -> Rule:
+    """The same decisions as a reader would state them: peaks have one threshold, not a floor and a score."""
+    if rule.method == "peaks" and rule.threshold != "otsu":
+        return replace(rule, threshold=max(rule.threshold, rule.min_score), min_score=0.0)
+    return rule
 
 
 def _step(values: tuple[float, ...]) -> float:
@@ -158,6 +206,7 @@ def sweep_rule(
     fields : sequence of (Evidence, ndarray of shape (n, 2))
         Validation fields with the centroids (y, x) of their mitoses in pixels.
     """
-    grid = grid or Grid()
+    if grid is None:
+        grid = grid_for(fields[0][0], base) if fields else Grid()
     counts = [count_grid(evidence, truth, base, radius_um, grid) for evidence, truth in fields]
     return choose_rule(counts, sum(len(truth) for _, truth in fields), base, grid)

@@ -60,23 +60,61 @@ def make_batch(
         RGB in [0, 255].
     labels : Tensor of int64, shape (N, crop_px / stride, crop_px / stride)
     """
-    n, size, side = len(windows), how.crop_px, windows[0].pixels.shape[0]
-    turn = np.stack([_random_matrix(rng, how.zoom) for _ in range(n)])
-    pixels = torch.from_numpy(np.stack([w.pixels for w in windows])).permute(0, 3, 1, 2).float()
-    crops = F.grid_sample(
-        pixels, _grid(turn, side, size, 1), mode="bilinear", padding_mode="reflection", align_corners=False
-    )
-    ignore = torch.from_numpy(np.stack([w.ignore for w in windows]))[:, None].float()
-    ignored = F.grid_sample(
-        ignore, _grid(turn, side, size, stride), mode="nearest", padding_mode="border", align_corners=False
-    )
+    crops, turn = _turned(windows, rng, how)
+    ignored = _ignored(windows, turn, how.crop_px, stride)
     labels = np.stack([_labels(w, m, rng, how, stride) for w, m in zip(windows, turn, strict=True)])
-    labels[(ignored[:, 0].numpy() > 0.5) & (labels == BACKGROUND)] = IGNORED
-    crops = _stain(crops, rng, how)
-    crops = _blur(crops, rng, how)
+    labels[ignored & (labels == BACKGROUND)] = IGNORED
+    return _disturbed(crops, rng, how), torch.from_numpy(labels.astype(np.int64))
+
+
+def centroid_batch(
+    windows: Sequence[Window], rng: np.random.Generator, how: Augmentation
+) -> tuple[Tensor, list[NDArray[np.float64]], Tensor]:
+    """Augmented crops with the centroids in them, for losses that make their own targets.
+
+    Returns
+    -------
+    crops : Tensor of float32, shape (N, 3, crop_px, crop_px)
+        RGB in [0, 255].
+    centroids : list of ndarray, shape (n, 2)
+        Mitoses (y, x) in crop pixels; only those within the crop or up to 30 px beyond it.
+    ignore : Tensor of bool, shape (N, crop_px, crop_px)
+        Pixels that must not count as background.
+    """
+    crops, turn = _turned(windows, rng, how)
+    ignored = torch.from_numpy(_ignored(windows, turn, how.crop_px, 1))
+    centroids = []
+    for window, matrix in zip(windows, turn, strict=True):
+        points = _points(window, matrix, how)
+        centroids.append(points[((points > -30) & (points < how.crop_px + 30)).all(axis=1)])
+    return _disturbed(crops, rng, how), centroids, ignored
+
+
+def _turned(
+    windows: Sequence[Window], rng: np.random.Generator, how: Augmentation
+) -> tuple[Tensor, NDArray[np.float64]]:
+    """Crops turned, mirrored and zoomed, and the matrices that did it."""
+    turn = np.stack([_random_matrix(rng, how.zoom) for _ in windows])
+    pixels = torch.from_numpy(np.stack([w.pixels for w in windows])).permute(0, 3, 1, 2).float()
+    grid = _grid(turn, windows[0].pixels.shape[0], how.crop_px, 1)
+    crops = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    return crops, turn
+
+
+def _ignored(windows: Sequence[Window], turn: NDArray[np.float64], size: int, stride: int) -> NDArray[np.bool_]:
+    """Cells of the crops that must not count as background, (N, size / stride, size / stride)."""
+    ignore = torch.from_numpy(np.stack([w.ignore for w in windows]))[:, None].float()
+    grid = _grid(turn, windows[0].pixels.shape[0], size, stride)
+    ignored = F.grid_sample(ignore, grid, mode="nearest", padding_mode="border", align_corners=False)
+    return np.asarray(ignored[:, 0].numpy() > 0.5)
+
+
+def _disturbed(crops: Tensor, rng: np.random.Generator, how: Augmentation) -> Tensor:
+    """Crops with other stain, blur, noise and compression."""
+    crops = _blur(_stain(crops, rng, how), rng, how)
     crops = crops + torch.from_numpy(rng.normal(0, rng.uniform(0, how.noise), crops.shape).astype(np.float32))
     crops = _jpeg(crops.clamp_(0, 255), rng, how)
-    return crops.contiguous(memory_format=torch.channels_last), torch.from_numpy(labels.astype(np.int64))
+    return crops.contiguous(memory_format=torch.channels_last)
 
 
 def _random_matrix(rng: np.random.Generator, zoom: tuple[float, float]) -> NDArray[np.float64]:
@@ -103,8 +141,7 @@ def _labels(
 ) -> NDArray[np.uint8]:
     """The label map of one crop, drawn in the crop's own frame."""
     scale = 1.0 / np.sqrt(abs(np.linalg.det(turn)))
-    centre = (window.mitoses_yx + 0.5 - window.pixels.shape[0] / 2) @ np.linalg.inv(turn).T
-    points = centre + how.crop_px / 2 - 0.5
+    points = _points(window, turn, how)
     n = len(points)
     if how.label == "random":
         inner, outer = random_radii(n, rng)
@@ -116,6 +153,12 @@ def _labels(
         raise ValueError(f"label must be 'random', 'fixed' or 'circle', not {how.label!r}")
     cells = how.crop_px // stride
     return concentric_labels((cells, cells), points, inner * scale, outer * scale, stride=stride)
+
+
+def _points(window: Window, turn: NDArray[np.float64], how: Augmentation) -> NDArray[np.float64]:
+    """Mitoses of a window in the frame of its crop."""
+    centre = (window.mitoses_yx + 0.5 - window.pixels.shape[0] / 2) @ np.linalg.inv(turn).T
+    return np.asarray(centre + how.crop_px / 2 - 0.5)
 
 
 def _stain(crops: Tensor, rng: np.random.Generator, how: Augmentation) -> Tensor:

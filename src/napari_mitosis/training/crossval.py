@@ -17,7 +17,6 @@ from typing import Literal, TypeVar
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from ..datasets.crops import Crop
 from ..datasets.sample import Sample
@@ -28,12 +27,11 @@ from ..field import Field
 from ..inference.cache import load_evidence, save_evidence
 from ..inference.predict import predict
 from ..jobs import Job, Progress, retold
-from ..models.card import ModelCard
-from ..models.registry import Detector
+from ..models.registry import Detector, detector_class
 from ..models.trunks import fold_batch_norms
 from ..models.weights import load_weights
-from ..sweep import Grid, choose_rule, count_grid
-from .recipe import Recipe, train_fields
+from ..sweep import choose_rule, count_grid, grid_for
+from .systems import System
 
 Protocol = Literal["S", "N"]
 T = TypeVar("T")
@@ -45,14 +43,14 @@ class Scored:
 
     Attributes
     ----------
-    resaved : Evidence
-        Of the same field after one more JPEG compression at quality 80.
+    resaved : Evidence or None
+        Of the same field after one more JPEG compression at quality 80, where that was scored.
     """
 
     sample: Sample
     fold: str
     evidence: Evidence
-    resaved: Evidence
+    resaved: Evidence | None = None
 
 
 def folds(samples: Sequence[Sample], protocol: Protocol, count: int = 4) -> dict[str, list[int]]:
@@ -73,56 +71,72 @@ def folds(samples: Sequence[Sample], protocol: Protocol, count: int = 4) -> dict
 
 
 def cross_validate(
-    build: type[nn.Module],
-    base: Path,
-    card: ModelCard,
+    system: System,
+    start: Path | None,
     samples: Sequence[Sample],
     others: Sequence[Sample],
     crops: Sequence[Crop],
-    recipe: Recipe,
     protocol: Protocol,
     folder: Path,
     *,
-    finished_only: bool = False,
-) -> Job[list[Scored]]:
+    seed: int = 0,
+    steps: int = 0,
+    resave: bool = False,
+) -> Job[None]:
     """Train one network for each fold and score the fold's fields with it.
 
-    What is done already (weights, evidence) is taken from `folder`, so a killed run goes on.
+    What is done already (weights, evidence) is kept in `folder`, so a killed run goes on.
 
     Parameters
     ----------
-    build : class
-        Makes the network.
-    base : Path
-        Weights to start each fold from; trained on none of `samples`.
+    system : System
+    start : Path or None
+        Weights to start each fold from, trained on none of `samples`; or a folder with those of each fold,
+        ``<fold>/model.safetensors``, trained on none of the fold's fields.
     others : sequence of Sample
         Fields of other data sets, scored by each fold's network and written beside the rest.
     folder : Path
         One folder for each fold is made in it.
-    finished_only : bool
-        Leave out folds without a trained network, instead of training them.
+    steps : int
+        Optimiser steps of each fold; 0 = the system's own number.
+    resave : bool
+        Score each field once more after another JPEG compression.
     """
-    scored: list[Scored] = []
-    dealt = folds(samples, protocol)
-    for name, test in dealt.items():
+    card = system.card(version="0.0.0", seed=seed)
+    for name, test in folds(samples, protocol).items():
         place = folder / name
-        if finished_only and not (place / "model.safetensors").exists():
-            continue
-        network = build()
+        network = detector_class(system.name).build(card.config)
         if (place / "model.safetensors").exists():
             load_weights(network, place / "model.safetensors")
         else:
-            load_weights(network, base)
             train = [s for i, s in enumerate(samples) if i not in test]
-            network = yield from _named(train_fields(network, train, crops, recipe, place), name)
+            own = start / name / "model.safetensors" if start is not None and start.is_dir() else start
+            network = yield from _named(system.fold(train, crops, own, place, seed=seed, steps=steps), name)
+        if card.kind == "verifier":  # scored behind a detector
+            continue
         detector = Detector(card, fold_batch_norms(network.eval()))
-        for sample in [samples[i] for i in test]:
-            evidence = yield from _score(sample.field, detector, place / "evidence", name)
-            resaved = yield from _score(_resave(sample.field), detector, place / "evidence", name)
-            scored.append(Scored(sample, name, evidence, resaved))
-        for sample in others:
+        for sample in [*(samples[i] for i in test), *others]:
             yield from _score(sample.field, detector, place / "evidence", name)
-    return scored
+        for sample in [samples[i] for i in test] if resave else []:
+            yield from _score(_resave(sample.field), detector, place / "evidence", name)
+
+
+def collect(folder: Path, samples: Sequence[Sample], protocol: Protocol, kind: str = "evidence") -> list[Scored]:
+    """What `cross_validate` left of the folds that are finished.
+
+    Parameters
+    ----------
+    kind : str
+        Folder of the evidence within each fold's.
+    """
+    found = []
+    for name, test in folds(samples, protocol).items():
+        for sample in [samples[i] for i in test]:
+            evidence = load_evidence(folder / name / kind / f"{sample.field.name}.npz")
+            if evidence is not None:
+                resaved = load_evidence(folder / name / kind / f"{sample.field.name}-jpeg80.npz")
+                found.append(Scored(sample, name, evidence, resaved))
+    return found
 
 
 def _named(job: Job[T], name: str) -> Job[T]:
@@ -147,10 +161,11 @@ def _resave(field: Field, quality: int = 80) -> Field:
 
 
 def count_all(scored: Sequence[Scored], start: Rule, radius_um: float) -> Job[list[NDArray[np.int64]]]:
-    """Counts of every field under every rule of the grid; see `sweep.count_grid`."""
+    """Counts of every field under every rule of the grid for its kind; see `sweep.count_grid`."""
     counts = []
     for i, s in enumerate(scored):
-        counts.append(count_grid(s.evidence, s.sample.centroids_yx(), start, radius_um, Grid()))
+        grid = grid_for(s.evidence, start)
+        counts.append(count_grid(s.evidence, s.sample.centroids_yx(), start, radius_um, grid))
         yield Progress(i + 1, len(scored), f"rules on {s.sample.field.name}")
     return counts
 
@@ -170,7 +185,8 @@ def cross_fitted_rules(scored: Sequence[Scored], counts: Sequence[NDArray[np.int
         own = {s.sample.field.name for s in scored if s.fold == name}
         rest = [i for i, s in enumerate(scored) if s.sample.field.name not in own]
         mitoses = sum(len(scored[i].sample.centroids_yx()) for i in rest)
-        rules[name], _ = choose_rule([counts[i] for i in rest], mitoses, start, Grid())
+        grid = grid_for(scored[0].evidence, start)
+        rules[name], _ = choose_rule([counts[i] for i in rest], mitoses, start, grid)
     return rules
 
 
@@ -178,16 +194,14 @@ def measure(
     scored: Sequence[Scored], rules: Mapping[str, Rule], radius_um: float, *, resaved: bool = False
 ) -> Evaluation:
     """Pooled precision, recall and F of all folds, each decided by its own rule."""
-    results = [
-        FieldResult(
-            s.sample.field.name,
-            s.sample.case,
-            decide(s.resaved if resaved else s.evidence, rules[s.fold]),
-            s.sample.centroids_yx(),
-            s.evidence.mpp,
-        )
-        for s in scored
-    ]
+    results = []
+    for s in scored:
+        evidence = s.resaved if resaved else s.evidence
+        if evidence is None:
+            raise ValueError(f"{s.sample.field.name} was not scored after another compression")
+        detections = decide(evidence, rules[s.fold])
+        truth = s.sample.centroids_yx()
+        results.append(FieldResult(s.sample.field.name, s.sample.case, detections, truth, evidence.mpp))
     return evaluate(results, radius_um)
 
 

@@ -11,11 +11,12 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import WeightsError
 from ..jobs import Job, Progress
-from .augment import Augmentation, make_batch
+from .augment import Augmentation, centroid_batch, make_batch
 from .checkpoint import (
     MovingAverage,
     load_tensors,
@@ -27,6 +28,7 @@ from .windows import Window
 
 Draw = Callable[[np.random.Generator], Sequence[Window]]
 Loss = Callable[[Tensor, Tensor], Tensor]
+CentroidLoss = Callable[[nn.Module, Tensor, Sequence[NDArray[np.float64]], np.random.Generator, Tensor | None], Tensor]
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def fit(
     before_step: Callable[[int, nn.Module], None] | None = None,
     device: str = "cpu",
 ) -> Job[nn.Module]:
-    """Train `network` in place.
+    """Train a dense network in place on label maps.
 
     Parameters
     ----------
@@ -88,6 +90,64 @@ def fit(
         ``loss(logits, labels) -> scalar``.
     draw : callable
         ``draw(rng) -> windows`` of one batch.
+    augmentation : Augmentation
+    options, checkpoint, before_step
+        See `fit_steps`.
+    """
+    stride = int(network.stride)  # type: ignore[arg-type]
+
+    def step_loss(network: nn.Module, rng: np.random.Generator) -> Tensor:
+        crops, labels = make_batch(draw(rng), rng, augmentation, stride)
+        return loss(network(crops.to(device)), labels.to(device))
+
+    return (yield from fit_steps(network, step_loss, options, checkpoint, before_step=before_step, device=device))
+
+
+def fit_centroids(
+    network: nn.Module,
+    loss: CentroidLoss,
+    draw: Draw,
+    options: FitOptions,
+    augmentation: Augmentation,
+    checkpoint: Path,
+    *,
+    before_step: Callable[[int, nn.Module], None] | None = None,
+    device: str = "cpu",
+) -> Job[nn.Module]:
+    """Train a network in place by its registered loss, `models.registry.DetectorClass.loss`.
+
+    Parameters
+    ----------
+    loss : callable
+        ``loss(network, crops, centroids, rng, ignore) -> scalar``.
+    draw, augmentation, options, checkpoint, before_step
+        See `fit` and `fit_steps`.
+    """
+
+    def step_loss(network: nn.Module, rng: np.random.Generator) -> Tensor:
+        crops, centroids, ignore = centroid_batch(draw(rng), rng, augmentation)
+        return loss(network, crops.to(device), centroids, rng, ignore)
+
+    return (yield from fit_steps(network, step_loss, options, checkpoint, before_step=before_step, device=device))
+
+
+def fit_steps(
+    network: nn.Module,
+    step_loss: Callable[[nn.Module, np.random.Generator], Tensor],
+    options: FitOptions,
+    checkpoint: Path,
+    *,
+    before_step: Callable[[int, nn.Module], None] | None = None,
+    device: str = "cpu",
+) -> Job[nn.Module]:
+    """Train `network` in place, whatever its loss is computed from.
+
+    Parameters
+    ----------
+    network : nn.Module
+    step_loss : callable
+        ``step_loss(network, rng) -> scalar``: draws a batch and computes its loss.
+    options : FitOptions
     checkpoint : Path
         Safetensors file to write; where it exists the run continues from it.
     before_step : callable, optional
@@ -107,7 +167,6 @@ def fit(
     optimizer = _optimizer(network, options)
     average = MovingAverage(network, options.average)
     start = _resume(checkpoint, network, optimizer, average, options) if checkpoint.exists() else 0
-    stride = int(network.stride)  # type: ignore[arg-type]
     recent = float("nan")
     began = time.monotonic()
     for step in range(start, options.steps):
@@ -116,10 +175,9 @@ def fit(
         network.train()
         rng = np.random.default_rng([options.seed, step])
         torch.manual_seed(options.seed * 1_000_003 + step)
-        crops, labels = make_batch(draw(rng), rng, augmentation, stride)
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * (1.0 if options.optimizer == "paper" else _schedule(step, options.steps))
-        value = loss(network(crops.to(device)), labels.to(device))
+        value = step_loss(network, rng)
         if not torch.isfinite(value):
             raise WeightsError(f"the loss is no longer finite at step {step}; lower the learning rate")
         optimizer.zero_grad(set_to_none=True)

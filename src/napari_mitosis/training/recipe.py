@@ -6,7 +6,7 @@ cross-validation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,8 +20,8 @@ from ..jobs import Job
 from ..models.losses import concentric_loss
 from .augment import Augmentation
 from .checkpoint import save_tensors
-from .fit import FitOptions, fit
-from .mining import Miner
+from .fit import Draw, FitOptions, fit
+from .mining import Miner, Place
 from .windows import CropSource, FieldSource, Window
 
 # A crop of 128 px, zoomed out by 0.85 and turned by 45 degrees, reaches over 213 px.
@@ -91,17 +91,7 @@ def train_fields(
     fields = FieldSource(samples, FIELDS_WINDOW_PX)
     mosaics = CropSource(crops, FIELDS_WINDOW_PX) if crops else None
     miner = Miner(fields, [int(share * recipe.fields.steps) for share in recipe.mine_at], folder / "mined.json")
-    mix = recipe.mix if mosaics else (*recipe.mix[:2], recipe.mix[2] + recipe.mix[3], 0.0)
-    counts = _counts(mix, recipe.fields_batch)
-
-    def draw(rng: np.random.Generator) -> list[Window]:
-        windows = [fields.positive(rng) for _ in range(counts[0])]
-        windows += [fields.hard(rng, miner.places) for _ in range(counts[1])]
-        windows += [fields.negative(rng) for _ in range(counts[2])]
-        if mosaics is not None:
-            windows += [mosaics.mosaic(rng) for _ in range(counts[3])]
-        return windows
-
+    draw = window_draw(fields, mosaics, recipe, lambda: miner.places)
     checkpoint = folder / "fields.checkpoint.safetensors"
     network = yield from fit(
         network,
@@ -114,6 +104,32 @@ def train_fields(
     )
     save_tensors(folder / "model.safetensors", network.state_dict(), {"stage": "fields"})
     return network
+
+
+def window_draw(
+    fields: FieldSource, mosaics: CropSource | None, recipe: Recipe, places: Callable[[], Sequence[Place]]
+) -> Draw:
+    """Batches of stage 2 in the recipe's mix.
+
+    Parameters
+    ----------
+    mosaics : CropSource or None
+        Without one its share goes to windows anywhere.
+    places : callable
+        The hard negatives of the moment.
+    """
+    mix = recipe.mix if mosaics else (*recipe.mix[:2], recipe.mix[2] + recipe.mix[3], 0.0)
+    counts = _counts(mix, recipe.fields_batch)
+
+    def draw(rng: np.random.Generator) -> list[Window]:
+        windows = [fields.positive(rng) for _ in range(counts[0])]
+        windows += [fields.hard(rng, places()) for _ in range(counts[1])]
+        windows += [fields.negative(rng) for _ in range(counts[2])]
+        if mosaics is not None:
+            windows += [mosaics.mosaic(rng) for _ in range(counts[3])]
+        return windows
+
+    return draw
 
 
 def _counts(mix: tuple[float, ...], batch: int) -> list[int]:

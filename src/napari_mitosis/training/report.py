@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
 from ..datasets.sample import Sample
 from ..decide import Rule, decide
-from ..errors import DatasetError
-from ..evaluate import Evaluation, FieldResult, evaluate
+from ..evaluate import Evaluation, FieldResult, evaluate, match
 from ..inference.cache import load_evidence
 from ..jobs import Job
 from ..models.card import Measure
-from ..sweep import Grid, choose_rule
+from ..sweep import choose_rule, grid_for
 from .crossval import Scored, count_all, cross_fitted_rules, measure, write_rules
 from .publish import as_measure, write_report
 
@@ -21,9 +25,16 @@ COMMAND = "napari-mitosis train report"
 
 
 def make_report(
-    both: Mapping[str, Sequence[Scored]], others: Sequence[Sample], out: Path, radius_um: float
+    both: Mapping[str, Sequence[Scored]],
+    others: Sequence[Sample],
+    start: Rule,
+    out: Path,
+    radius_um: float,
+    *,
+    detector: str = "segmitos",
+    kind: str = "evidence",
 ) -> Job[list[Measure]]:
-    """Measure, choose the shipped rule, write ``report.json``, the rules of each fold and a table of fields.
+    """Measure, choose the shipped rule, write the report, the rules of each fold and tables of fields and scores.
 
     Parameters
     ----------
@@ -32,58 +43,101 @@ def make_report(
     others : sequence of Sample
         Fields of another data set, on the slide of fold ``N-A03``: measured with that fold's network, the
         only one that never saw the slide.
+    start : Rule
+        What the grid of rules does not vary.
     out : Path
+        Run folder; the files are called ``report.json`` and so on, with `kind` in their names where it is not
+        ``evidence``.
     radius_um : float
         Matching radius of the measures.
     """
+    ending = "" if kind == "evidence" else f"-{kind}"
     every = [s for scored in both.values() for s in scored]
-    counts = yield from count_all(every, Rule(), radius_um)
-    rules = cross_fitted_rules(every, counts, Rule())
+    counts = yield from count_all(every, start, radius_um)
+    rules = cross_fitted_rules(every, counts, start)
     measures: list[Measure] = []
     for protocol, scored in both.items():
+        if not scored:
+            continue
         evaluation = measure(scored, rules, radius_um)
         folds = len({s.fold for s in scored})
         name = f"icpr2012, protocol {protocol}, {folds} folds pooled"
-        measures.append(as_measure(name, evaluation, radius_um, COMMAND))
+        measures.append(as_measure(name, evaluation, radius_um, f"{COMMAND} --detector {detector}"))
         strict = measure(scored, rules, 5.0)
-        measures.append(as_measure(f"{name}, radius 5 um", strict, 5.0, COMMAND))
-        again = measure(scored, rules, radius_um, resaved=True)
-        measures.append(as_measure(f"{name}, fields re-saved as JPEG 80", again, radius_um, COMMAND))
-        (out / f"fields-{protocol}.csv").write_text(evaluation.per_field.to_csv(index=False), encoding="utf-8")
+        measures.append(as_measure(f"{name}, radius 5 um", strict, 5.0, f"{COMMAND} --detector {detector}"))
+        if all(s.resaved is not None for s in scored):
+            again = measure(scored, rules, radius_um, resaved=True)
+            name = f"{name}, fields re-saved as JPEG 80"
+            measures.append(as_measure(name, again, radius_um, f"{COMMAND} --detector {detector}"))
+        (out / f"fields-{protocol}{ending}.csv").write_text(evaluation.per_field.to_csv(index=False), encoding="utf-8")
         if protocol == "N":
-            measures += _each_fold(scored, rules, radius_um)
-            if others:
-                measures.append(_other(others, rules["N-A03"], out))
-    write_rules(out / "rules.json", rules)
+            measures += _each_fold(scored, rules, radius_um, detector)
+            other = _other(others, rules.get("N-A03"), out / "N-A03" / kind, detector)
+            measures += [other] if other is not None else []
+    write_rules(out / f"rules{ending}.json", rules)
     mitoses = sum(len(s.sample.centroids_yx()) for s in every)
-    rule, table = choose_rule(counts, mitoses, Rule(), Grid())
-    table.to_csv(out / "sweep.csv", index=False)
-    chosen = "icpr2012: scores of the held-out fields of all folds of protocols S and N"
-    write_report(out / "report.json", rule, chosen, measures)
+    rule, table = choose_rule(counts, mitoses, start, grid_for(every[0].evidence, start))
+    table.to_csv(out / f"sweep{ending}.csv", index=False)
+    scores = held_out_scores(every, rules, radius_um)
+    scores.to_csv(out / f"scores{ending}.csv", index=False)
+    chosen = f"icpr2012: scores of the held-out fields of all folds of protocols {' and '.join(both)}"
+    write_report(out / f"report{ending}.json", rule, chosen, measures)
     return measures
+
+
+def held_out_scores(scored: Sequence[Scored], rules: Mapping[str, Rule], radius_um: float) -> pd.DataFrame:
+    """Every candidate of the held-out fields with its score and whether it is a mitosis: what calibration needs.
+
+    Returns
+    -------
+    DataFrame
+        Columns fold, field, score, hit; candidates as the fold's rule makes them, whatever their score.
+    """
+    rows = []
+    for s in scored:
+        rule = rules[s.fold]
+        table = decide(s.evidence, _all_scores(rule))
+        hit: NDArray[np.bool_] = np.zeros(len(table), dtype=bool)
+        hit[match(table, s.sample.centroids_yx(), radius_um, s.evidence.mpp).pairs[:, 0]] = True
+        rows.append(pd.DataFrame({"fold": s.fold, "field": s.sample.field.name, "score": table["score"], "hit": hit}))
+    return pd.concat(rows, ignore_index=True)
+
+
+def _all_scores(rule: Rule) -> Rule:
+    """The same rule without its last look at the score."""
+    if rule.method == "peaks":
+        return replace(rule, threshold=0.025, min_score=0.0)
+    return replace(rule, min_score=0.0)
 
 
 def mean_f(measures: Sequence[Measure]) -> float:
-    """Mean F over the slides of protocol N."""
-    return mean(m.f for m in measures if m.name.startswith("icpr2012, new slide"))
+    """Mean F over the slides of protocol N; NaN where none was measured."""
+    values = [m.f for m in measures if m.name.startswith("icpr2012, new slide")]
+    return mean(values) if values else float("nan")
 
 
-def _each_fold(scored: Sequence[Scored], rules: Mapping[str, Rule], radius_um: float) -> list[Measure]:
+def _each_fold(scored: Sequence[Scored], rules: Mapping[str, Rule], radius_um: float, detector: str) -> list[Measure]:
     measures = []
     for fold in sorted({s.fold for s in scored}):
         evaluation = measure([s for s in scored if s.fold == fold], rules, radius_um)
-        measures.append(as_measure(f"icpr2012, new slide {fold[2:]}", evaluation, radius_um, COMMAND))
+        command = f"{COMMAND} --detector {detector}"
+        measures.append(as_measure(f"icpr2012, new slide {fold[2:]}", evaluation, radius_um, command))
     return measures
 
 
-def _other(others: Sequence[Sample], rule: Rule, out: Path, radius_um: float = 8.0) -> Measure:
-    """Fields of another data set with the network of fold N-A03 and that fold's rule."""
+def _other(
+    others: Sequence[Sample], rule: Rule | None, folder: Path, detector: str, radius_um: float = 8.0
+) -> Measure | None:
+    """Fields of another data set with the network of fold N-A03 and that fold's rule; None if not scored."""
     results = []
     for sample in others:
-        evidence = load_evidence(out / "N-A03" / "evidence" / f"{sample.field.name}.npz")
-        if evidence is None:
-            raise DatasetError(f"{sample.field.name} was not scored by fold N-A03; run crossval again")
+        evidence = load_evidence(folder / f"{sample.field.name}.npz")
+        if evidence is None or rule is None:
+            return None
         detections = decide(evidence, rule)
         results.append(FieldResult(sample.field.name, sample.case, detections, sample.centroids_yx(), evidence.mpp))
+    if not results:
+        return None
     evaluation: Evaluation = evaluate(results, radius_um)
-    return as_measure(f"{others[0].dataset} (slide A03, network of fold N-A03)", evaluation, radius_um, COMMAND)
+    name = f"{others[0].dataset} (slide A03, network of fold N-A03)"
+    return as_measure(name, evaluation, radius_um, f"{COMMAND} --detector {detector}")
