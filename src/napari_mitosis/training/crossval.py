@@ -30,7 +30,7 @@ from ..jobs import Job, Progress, retold
 from ..models.registry import Detector, detector_class
 from ..models.trunks import fold_batch_norms
 from ..models.weights import load_weights
-from ..sweep import choose_rule, count_grid, grid_for
+from ..sweep import Grid, choose_rule, count_grid, grid_for
 from .systems import System
 
 Protocol = Literal["S", "N"]
@@ -160,17 +160,21 @@ def _resave(field: Field, quality: int = 80) -> Field:
     return Field.from_array(imagecodecs.jpeg8_decode(coded), field.mpp, f"{field.name}-jpeg{quality}")
 
 
-def count_all(scored: Sequence[Scored], start: Rule, radius_um: float) -> Job[list[NDArray[np.int64]]]:
-    """Counts of every field under every rule of the grid for its kind; see `sweep.count_grid`."""
+def count_all(
+    scored: Sequence[Scored], start: Rule, radius_um: float, grid: Grid | None = None
+) -> Job[list[NDArray[np.int64]]]:
+    """Counts of every field under every rule of `grid`, or of the grid for its kind; see `sweep.count_grid`."""
     counts = []
     for i, s in enumerate(scored):
-        grid = grid_for(s.evidence, start)
-        counts.append(count_grid(s.evidence, s.sample.centroids_yx(), start, radius_um, grid))
+        own = grid or grid_for(s.evidence, start)
+        counts.append(count_grid(s.evidence, s.sample.centroids_yx(), start, radius_um, own))
         yield Progress(i + 1, len(scored), f"rules on {s.sample.field.name}")
     return counts
 
 
-def cross_fitted_rules(scored: Sequence[Scored], counts: Sequence[NDArray[np.int64]], start: Rule) -> dict[str, Rule]:
+def cross_fitted_rules(
+    scored: Sequence[Scored], counts: Sequence[NDArray[np.int64]], start: Rule, grid: Grid | None = None
+) -> dict[str, Rule]:
     """For each fold the rule that is best on all fields that are not in it.
 
     Parameters
@@ -179,14 +183,16 @@ def cross_fitted_rules(scored: Sequence[Scored], counts: Sequence[NDArray[np.int
         Of one protocol or of both; a field of the fold is left out in either.
     counts : sequence of ndarray
         Of `count_all`, in the same order.
+    grid : Grid, optional
+        The one they were counted under, where it is not that of their kind.
     """
     rules = {}
     for name in sorted({s.fold for s in scored}):
         own = {s.sample.field.name for s in scored if s.fold == name}
         rest = [i for i, s in enumerate(scored) if s.sample.field.name not in own]
         mitoses = sum(len(scored[i].sample.centroids_yx()) for i in rest)
-        grid = grid_for(scored[0].evidence, start)
-        rules[name], _ = choose_rule([counts[i] for i in rest], mitoses, start, grid)
+        own_grid = grid or grid_for(scored[0].evidence, start)
+        rules[name], _ = choose_rule([counts[i] for i in rest], mitoses, start, own_grid)
     return rules
 
 
