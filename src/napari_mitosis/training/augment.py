@@ -132,7 +132,7 @@ def _grid(turn: NDArray[np.float64], side: int, size: int, stride: int) -> Tenso
     cells = size // stride
     axis = (np.arange(cells) + 0.5) * stride - size / 2
     yx = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1)
-    there = np.einsum("nij,hwj->nhwi", turn, yx) / (side / 2)
+    there = np.matmul(yx[None], turn.transpose(0, 2, 1)[:, None]) / (side / 2)
     return torch.from_numpy(there[..., ::-1].astype(np.float32).copy())
 
 
