@@ -38,7 +38,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"models", "datasets", "annotations", "samples"}),
     frozenset({"inference", "training"}),
     frozenset({"session"}),
-    frozenset({"batch", "measure"}),
+    frozenset({"batch", "measure", "compare", "crop_recall"}),
     frozenset({"cli", "gui"}),
 )
 QT = frozenset({"napari", "magicgui", "qtpy", "superqt", "pyqtgraph", "qtawesome", "PyQt5", "PyQt6", "PySide6"})

@@ -1,0 +1,46 @@
+"""``napari-mitosis recall``: how many crops centred on a mitosis a model finds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import errors_told, run_shown, stdout
+
+
+def recall(
+    folder: Annotated[Path, typer.Argument(help="Crops in folders normal and atypical, or mitosis and mimic.")],
+    model: Annotated[list[str], typer.Option("--model", help="Model version; repeat for several.")],
+    verify: Annotated[bool, typer.Option("--verify", help="With the verifier that each card names.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
+    out: Annotated[Path | None, typer.Option("--out", help="Write the table as CSV.")] = None,
+) -> None:
+    """Recall on crops, with the rule that each model ships with."""
+    with errors_told():
+        import pandas as pd
+
+        from ..crop_recall import crop_recall
+        from ..datasets.crops import read_crops
+        from ..errors import WeightsError
+        from ..models.registry import load_detector
+
+        crops = read_crops(folder)
+        tables = []
+        for name in model:
+            detector = load_detector(name)
+            rule, verifier = detector.card.decision_rule(), None
+            if verify:
+                behind = detector.card.verified_rule()
+                if behind is None:
+                    raise WeightsError(f"the card of {detector.card.name} names no verifier")
+                rule, verifier = behind, load_detector(detector.card.verified["verifier"])
+            table = run_shown(crop_recall(crops, detector, rule, verifier=verifier, device=device))
+            label = detector.card.name if verifier is None else f"{detector.card.name}+{verifier.card.name}"
+            table.insert(0, "model", label)
+            tables.append(table)
+    table = pd.concat(tables, ignore_index=True)
+    stdout().print(table.to_string(index=False, float_format="{:.3f}".format), highlight=False, markup=False)
+    if out is not None:
+        table.round(4).to_csv(out, index=False)
