@@ -91,7 +91,7 @@ class MSSN(nn.Module):
             return crops.new_zeros((0, 1))
         windows = voting_windows(crops)
         votes = similarity(self.embed(windows.flatten(0, 1)), self.references)
-        return votes.unflatten(0, windows.shape[:2]).mean(dim=1, keepdim=True)
+        return votes.reshape(windows.shape[:2]).mean(dim=1, keepdim=True)
 
     def embed_crops(self, crops: Tensor) -> Tensor:
         """Embedding of the middle window of crops of `examine_px`, (n, 3, 76, 76) -> (n, e)."""
@@ -212,17 +212,25 @@ class CompactMSSN(MSSN):
         logits: Tensor = self.stage1(self.stem(padded))
         return logits
 
-    def embed(self, windows: Tensor) -> Tensor:
-        features = []
+    def early(self, windows: Tensor) -> Tensor:
+        """Features of windows by the layers that are not trained, without gradient."""
         with torch.no_grad():
-            x = self.trunk.stem((windows - 127.0) / 128.0)
+            x: Tensor = self.trunk.stem((windows - 127.0) / 128.0)
             for stage in self.trunk.stages[: self.frozen_stages]:
                 x = stage(x)
+        return x
+
+    def late(self, x: Tensor) -> Tensor:
+        """From the features of `early` to embeddings."""
+        features = []
         for stage in self.trunk.stages[self.frozen_stages :]:
             x = stage(x)
             features.append(x)
         embeddings: Tensor = self.embedding(features)
         return embeddings
+
+    def embed(self, windows: Tensor) -> Tensor:
+        return self.late(self.early(windows))
 
 
 def window_labels(
@@ -271,7 +279,7 @@ def windows_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 @register("mssn")
-class Detector:
+class MSSNDetector:
     """The detector as the registry sees it."""
 
     title = "MSSN: windows of four kinds, then a Siamese comparison with known figures"
@@ -290,7 +298,7 @@ class Detector:
             return CompactMSSN()
         if config == "paper":
             return PaperMSSN()
-        raise ValueError(f"MSSN has no configuration {config!r}; it has {', '.join(Detector.configs)}")
+        raise ValueError(f"MSSN has no configuration {config!r}; it has {', '.join(MSSNDetector.configs)}")
 
     @staticmethod
     def loss(

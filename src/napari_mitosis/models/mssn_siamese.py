@@ -70,8 +70,10 @@ def similarity(embeddings: Tensor, references: Tensor) -> Tensor:
     Tensor, shape (n,)
         In [0, 1].
     """
-    distance = torch.cdist(embeddings.float(), references.float().flatten(0, 1), compute_mode="donot_use_mm_for_euclid_dist")
-    summed = torch.logsumexp(-distance.unflatten(1, references.shape[:2]) / _TEMPERATURE, dim=2)
+    distance = torch.cdist(
+        embeddings.float(), references.float().flatten(0, 1), compute_mode="donot_use_mm_for_euclid_dist"
+    )
+    summed = torch.logsumexp(-distance.reshape(-1, *references.shape[:2]) / _TEMPERATURE, dim=2)
     return summed.softmax(dim=1)[:, 0]
 
 

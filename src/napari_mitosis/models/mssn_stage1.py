@@ -1,4 +1,4 @@
-"""The four window classifiers of MSSN's first stage, evaluated at every cell of a field at once (Ma et al. 2018, III-A).
+"""The four window classifiers of MSSN's first stage, evaluated at every cell of a field (Ma et al. 2018, III-A).
 
 Each looks at a window centred on a cell: 72 x 72, 96 x 96, the cross bar of 60 x 120 and 120 x 60, and
 120 x 120 with dilated convolutions. No convolution is padded, so that the value at a cell is that of the
@@ -8,6 +8,7 @@ classifier on the window cut there.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -75,9 +76,7 @@ class PaperSubModel(nn.Module):
         return features
 
 
-def _plain(
-    inputs: int, outputs: int, kernel: int | tuple[int, int], dilation: int = 1
-) -> nn.Sequential:
+def _plain(inputs: int, outputs: int, kernel: int | tuple[int, int], dilation: int = 1) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, dilation=dilation, bias=False),
         nn.BatchNorm2d(outputs),
@@ -115,7 +114,8 @@ class PaperStage1(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 255] -> logits (N, 4, H / 8, W / 8)."""
         logits = [
-            self.sub_model(name, tuple(pad_px(pixels, h, w) for h, w in windows)) for name, windows in WINDOWS_PX.items()
+            self.sub_model(name, tuple(pad_px(pixels, h, w) for h, w in windows))
+            for name, windows in WINDOWS_PX.items()
         ]
         return torch.cat(logits, dim=1)
 
@@ -166,13 +166,13 @@ class Branch(nn.Module):
     ----------
     start, cells : tuple of int
         Where the window begins, in stem cells from the corner of the largest window, and how many it has.
-    blocks : list of nn.Module
+    blocks : sequence of nn.Module
         Take `cells` to one, moving by two stem cells.
     width : int
         Channels of the last block.
     """
 
-    def __init__(self, start: tuple[int, int], cells: tuple[int, int], blocks: list[nn.Module], width: int) -> None:
+    def __init__(self, start: tuple[int, int], cells: tuple[int, int], blocks: Sequence[nn.Module], width: int) -> None:
         super().__init__()
         self.start, self.cells = start, cells
         self.blocks = nn.Sequential(*blocks)
@@ -277,6 +277,6 @@ def _unpadded(layers: nn.Module, x: Tensor) -> Tensor:
     conv = layers[0]
     assert isinstance(conv, nn.Conv2d)
     y = F.conv2d(x, conv.weight, conv.bias, conv.stride, 0, conv.dilation, conv.groups)
-    for layer in layers[1:]:
+    for layer in list(layers)[1:]:
         y = layer(y)
     return y
