@@ -82,9 +82,20 @@ def read_report(path: Path) -> dict[str, Any]:
     return report
 
 
-def write_report(path: Path, rule: Rule, chosen_on: str, measures: Sequence[Measure]) -> None:
-    """Keep the shipped rule and all measures as JSON."""
+def write_report(
+    path: Path,
+    rule: Rule,
+    chosen_on: str,
+    measures: Sequence[Measure],
+    calibration: Sequence[tuple[float, float]] = (),
+) -> None:
+    """Keep the shipped rule, all measures and the knots of the calibration as JSON."""
     # JSON knows no infinity: a limit that is none is left out.
     values = {name: value for name, value in asdict(rule).items() if value != math.inf}
-    report = {"rule": values, "rule_chosen_on": chosen_on, "measures": [m.model_dump() for m in measures]}
+    report = {
+        "rule": values,
+        "rule_chosen_on": chosen_on,
+        "measures": [m.model_dump() for m in measures],
+        "calibration": [list(knot) for knot in calibration],
+    }
     path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

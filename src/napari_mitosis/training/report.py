@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..calibrate import fit_calibration, uncut
 from ..datasets.sample import Sample
 from ..decide import Rule, decide
 from ..evaluate import Evaluation, FieldResult, evaluate, match
@@ -81,7 +81,9 @@ def make_report(
     scores = held_out_scores(every, rules, radius_um)
     scores.to_csv(out / f"scores{ending}.csv", index=False)
     chosen = f"icpr2012: scores of the held-out fields of all folds of protocols {' and '.join(both)}"
-    write_report(out / f"report{ending}.json", rule, chosen, measures)
+    shipped = held_out_scores(every, dict.fromkeys(rules, rule), radius_um)
+    calibration = fit_calibration(shipped["score"], shipped["hit"]).knots if len(shipped) else ()
+    write_report(out / f"report{ending}.json", rule, chosen, measures, calibration)
     return measures
 
 
@@ -96,18 +98,11 @@ def held_out_scores(scored: Sequence[Scored], rules: Mapping[str, Rule], radius_
     rows = []
     for s in scored:
         rule = rules[s.fold]
-        table = decide(s.evidence, _all_scores(rule))
+        table = decide(s.evidence, uncut(rule))
         hit: NDArray[np.bool_] = np.zeros(len(table), dtype=bool)
         hit[match(table, s.sample.centroids_yx(), radius_um, s.evidence.mpp).pairs[:, 0]] = True
         rows.append(pd.DataFrame({"fold": s.fold, "field": s.sample.field.name, "score": table["score"], "hit": hit}))
     return pd.concat(rows, ignore_index=True)
-
-
-def _all_scores(rule: Rule) -> Rule:
-    """The same rule without its last look at the score."""
-    if rule.method == "peaks":
-        return replace(rule, threshold=0.025, min_score=0.0)
-    return replace(rule, min_score=0.0)
 
 
 def mean_f(measures: Sequence[Measure]) -> float:
