@@ -14,6 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+# The head is applied to so many cells at a time, that its many channels stay in the processor's cache.
+_HEAD_CELLS = 16384
+
 
 def dense_windows(
     pixels: Tensor, convolutions: Sequence[nn.Module], head: nn.Module, window_px: int, step: int = 1
@@ -60,7 +63,7 @@ def dense_windows(
     for level, convolution in enumerate(convolutions):
         x = convolution(x)
         x = F.max_pool2d(x, 2) if level < whole else _fragments(x)
-    x = head(x)
+    x = torch.cat([head(part) for part in x.split(max(1, _HEAD_CELLS // (x.shape[2] * x.shape[3])))])
     for _ in range(len(convolutions) - whole):
         x = _joined(x)
     assert len(x) == n
@@ -69,7 +72,14 @@ def dense_windows(
 
 def _fragments(x: Tensor) -> Tensor:
     """Max-pooling 2 x 2 on each of its four grids, (N, C, 2h + 1, 2w + 1) -> (4N, C, h, w)."""
-    return torch.cat([F.max_pool2d(x[:, :, a:, b:], 2) for a in (0, 1) for b in (0, 1)])
+    # Channels last: maxima of whole rows, then of columns; several times as fast as four poolings of the library.
+    y = x.permute(0, 2, 3, 1)
+    h, w = (y.shape[1] - 1) // 2, (y.shape[2] - 1) // 2
+    rows = [torch.maximum(y[:, a : a + 2 * h : 2], y[:, a + 1 : a + 1 + 2 * h : 2]) for a in (0, 1)]
+    grids = [
+        torch.maximum(r[:, :, b : b + 2 * w : 2], r[:, :, b + 1 : b + 1 + 2 * w : 2]) for r in rows for b in (0, 1)
+    ]
+    return torch.cat(grids).permute(0, 3, 1, 2)
 
 
 def _joined(x: Tensor) -> Tensor:

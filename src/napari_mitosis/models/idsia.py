@@ -87,7 +87,7 @@ class IdsiaNet(nn.Module):
 
     stride = 1
     multiple = 1
-    border_px = BORDER_PX
+    border_px = 0  # pixels beyond a tile are mirrored here
     selectable = True
     map_names = ("dnn1", "dnn2")
 
