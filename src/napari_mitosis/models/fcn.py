@@ -86,8 +86,8 @@ class FCN(nn.Module):
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        h, w = x.shape[2:]
+    def features(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Features of fc7, (N, 4096, h, w), and those of the five pools."""
         x = x.flip(1) - self.mean
         pools = []
         for group in self.groups:
@@ -95,7 +95,15 @@ class FCN(nn.Module):
             pools.append(x)
         x = self.dropout(F.relu(self.fc6(x), inplace=True))
         x = self.dropout(F.relu(self.fc7(x), inplace=True))
-        y: Tensor = self.score(x)
+        return x, pools
+
+    def forward(self, x: Tensor) -> Tensor:
+        features, pools = self.features(x)
+        return self.upsampled(self.score(features), pools, (x.shape[2], x.shape[3]))
+
+    def upsampled(self, y: Tensor, pools: list[Tensor], shape: tuple[int, int]) -> Tensor:
+        """Coarse scores, joined with those of finer layers and brought to the size of the input."""
+        h, w = shape
         if self.finest <= 16:
             y = self.up2(y)
             y = y + _crop(self.score_pool4(pools[3]), 5, y)

@@ -53,13 +53,17 @@ class CompactSegMitos(nn.Module):
         with torch.no_grad():
             self.score.bias.copy_(torch.tensor([math.log(0.99), math.log(0.01)]))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def features(self, x: Tensor) -> Tensor:
+        """Features at stride 4 before the last convolution, (N, width, H/4, W/4)."""
         features = self.trunk(x)
         y: Tensor = self.lateral[3](features[3])
         for level in (2, 1, 0):
             y = F.interpolate(y, scale_factor=2.0, mode="nearest") + self.lateral[level](features[level])
             y = self.refine[level](y)
-        scores: Tensor = self.score(self.dropout(y))
+        return y
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.score(self.dropout(self.features(x)))
         return scores
 
     def scores(self, pixels: Tensor) -> Tensor:

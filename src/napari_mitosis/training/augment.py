@@ -81,13 +81,56 @@ def centroid_batch(
     ignore : Tensor of bool, shape (N, crop_px, crop_px)
         Pixels that must not count as background.
     """
+    crops, moved, ignored = point_batch(windows, [w.mitoses_yx for w in windows], rng, how)
+    centroids = [points[((points > -30) & (points < how.crop_px + 30)).all(axis=1)] for points in moved]
+    return crops, centroids, ignored
+
+
+def point_batch(
+    windows: Sequence[Window], points: Sequence[NDArray[np.float64]], rng: np.random.Generator, how: Augmentation
+) -> tuple[Tensor, list[NDArray[np.float64]], Tensor]:
+    """Augmented crops with any points of their windows, such as outlines.
+
+    Parameters
+    ----------
+    points : sequence of ndarray, shape (n, 2)
+        (y, x) in pixels of each window.
+
+    Returns
+    -------
+    crops, points, ignore
+        As from `centroid_batch`, but every point, wherever it comes to lie.
+    """
     crops, turn = _turned(windows, rng, how)
     ignored = torch.from_numpy(_ignored(windows, turn, how.crop_px, 1))
-    centroids = []
-    for window, matrix in zip(windows, turn, strict=True):
-        points = _points(window, matrix, how)
-        centroids.append(points[((points > -30) & (points < how.crop_px + 30)).all(axis=1)])
-    return _disturbed(crops, rng, how), centroids, ignored
+    sides = [w.pixels.shape[0] for w in windows]
+    moved = [_moved(p, side, matrix, how) for p, side, matrix in zip(points, sides, turn, strict=True)]
+    return _disturbed(crops, rng, how), moved, ignored
+
+
+def strong_batch(
+    windows: Sequence[Window], rng: np.random.Generator, how: Augmentation, stride: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Augmented crops with concentric labels and, of windows that have a mask, strong ones.
+
+    Returns
+    -------
+    crops : Tensor of float32, shape (N, 3, crop_px, crop_px)
+        RGB in [0, 255].
+    concentric, strong : Tensor of int64, shape (N, crop_px / stride, crop_px / stride)
+        A cell that holds both mitosis and background has no strong label.
+    """
+    crops, turn = _turned(windows, rng, how)
+    ignored = _ignored(windows, turn, how.crop_px, stride)
+    labels = np.stack([_labels(w, m, rng, how, stride) for w, m in zip(windows, turn, strict=True)])
+    labels[ignored & (labels == BACKGROUND)] = IGNORED
+    unknown = np.full(windows[0].pixels.shape[:2], IGNORED, dtype=np.uint8)
+    mask = torch.from_numpy(np.stack([unknown if w.mask is None else w.mask for w in windows]))[:, None].float()
+    grid = _grid(turn, windows[0].pixels.shape[0], how.crop_px, 1)
+    pixel = F.grid_sample(mask, grid, mode="nearest", padding_mode="border", align_corners=False)
+    low, high = -F.max_pool2d(-pixel, stride)[:, 0], F.max_pool2d(pixel, stride)[:, 0]
+    strong = torch.where(low == high, low, torch.tensor(float(IGNORED))).long()
+    return _disturbed(crops, rng, how), torch.from_numpy(labels.astype(np.int64)), strong
 
 
 def _turned(
@@ -157,7 +200,12 @@ def _labels(
 
 def _points(window: Window, turn: NDArray[np.float64], how: Augmentation) -> NDArray[np.float64]:
     """Mitoses of a window in the frame of its crop."""
-    centre = (window.mitoses_yx + 0.5 - window.pixels.shape[0] / 2) @ np.linalg.inv(turn).T
+    return _moved(window.mitoses_yx, window.pixels.shape[0], turn, how)
+
+
+def _moved(points: NDArray[np.float64], side: int, turn: NDArray[np.float64], how: Augmentation) -> NDArray[np.float64]:
+    """Points of a window with this side in the frame of its crop."""
+    centre = (points + 0.5 - side / 2) @ np.linalg.inv(turn).T
     return np.asarray(centre + how.crop_px / 2 - 0.5)
 
 

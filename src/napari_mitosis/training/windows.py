@@ -29,11 +29,14 @@ class Window:
         centroid's disc does not cover (the plates of a telophase).
     mitoses_yx : ndarray of float64, shape (n, 2)
         Centroids in window pixels; they may lie outside the window.
+    mask : ndarray of uint8, shape (side, side), optional
+        Strong labels: 1 on a mitosis, 0 elsewhere, 255 where that is not known.
     """
 
     pixels: NDArray[np.uint8]
     ignore: NDArray[np.bool_]
     mitoses_yx: NDArray[np.float64]
+    mask: NDArray[np.uint8] | None = None
 
 
 class FieldSource:

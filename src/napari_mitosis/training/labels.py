@@ -1,3 +1,0 @@
-"""Moved to `napari_mitosis.labels`."""
-
-from ..labels import *  # noqa: F403
