@@ -186,7 +186,7 @@ def _sample(
     chosen = _draw(positive, most, rng)
     rest = _draw(negative, count - len(chosen), rng)
     labels = torch.cat([torch.ones_like(chosen), torch.zeros_like(rest)])
-    offsets = encode(boxes[chosen], truth[match[chosen]])
+    offsets = encode(truth[match[chosen]], boxes[chosen])
     return Targets(torch.cat([chosen, rest]), labels, offsets)
 
 
