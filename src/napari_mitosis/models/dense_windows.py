@@ -63,7 +63,8 @@ def dense_windows(
     for level, convolution in enumerate(convolutions):
         x = convolution(x)
         x = F.max_pool2d(x, 2) if level < whole else _fragments(x)
-    x = torch.cat([head(part) for part in x.split(max(1, _HEAD_CELLS // (x.shape[2] * x.shape[3])))])
+    at_once = max(1, _HEAD_CELLS // (x.shape[2] * x.shape[3]))
+    x = torch.cat([head(part) for part in torch.split(x, at_once)])
     for _ in range(len(convolutions) - whole):
         x = _joined(x)
     assert len(x) == n
