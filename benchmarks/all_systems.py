@@ -41,7 +41,7 @@ def one_system(path: Path, name: str, verify: bool, runs: int) -> dict[str, obje
         start = time.perf_counter()
         evidence = jobs.run(predict(field, detector, device="cpu"))
         if verifier is not None:
-            evidence = jobs.run(look_again(field, evidence, verifier, rule, device="cpu"))
+            evidence = jobs.run(look_again(field, evidence, verifier, detector.card.decision_rule(), device="cpu"))
         found = len(decide(evidence, rule))
         seconds.append(time.perf_counter() - start)
     unit = 1 if sys.platform == "darwin" else 1024

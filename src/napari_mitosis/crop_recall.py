@@ -72,7 +72,7 @@ def crop_recall(
         field = Field.from_array(crop.pixels(), crop.mpp, crop.path.stem)
         evidence = yield from retold(predict(field, detector, device=device), lambda p, i=i: _of(i, mitotic, p))
         if verifier is not None:
-            job = verify(field, evidence, verifier, rule, device=device)
+            job = verify(field, evidence, verifier, detector.card.decision_rule(), device=device)
             evidence = yield from retold(job, lambda p, i=i: _of(i, mitotic, p))
         places = decide(evidence, rule)[["y_um", "x_um"]].to_numpy()
         centre = crop.points[["y_px", "x_px"]].iloc[0].to_numpy(dtype=np.float64) * crop.mpp

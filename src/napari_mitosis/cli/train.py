@@ -105,6 +105,23 @@ def crossval(
 
 
 @app.command()
+def verify(
+    data: Data,
+    runs: Annotated[Path, typer.Option(help="Run folder of the detector's cross-validation.")],
+    verifier_runs: Annotated[Path, typer.Option(help="Run folder of the verifier's cross-validation.")],
+    detector: Name = "segmitos",
+    verifier: Annotated[str, typer.Option(help="Registered name of the verifier.")] = "deepver",
+    threads: Threads = 0,
+) -> None:
+    """Let the verifier of each fold examine a detector's candidates in the fold's held-out fields."""
+    from ..training.crossval import verify_folds
+
+    _start(0, threads)
+    with errors_told():
+        run_shown(verify_folds(runs, verifier_runs, detector, verifier, _fields(data), _other_fields(data)))
+
+
+@app.command()
 def report(
     data: Data,
     out: Out,

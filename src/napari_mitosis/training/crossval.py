@@ -26,12 +26,13 @@ from ..evidence import Evidence
 from ..field import Field
 from ..inference.cache import load_evidence, save_evidence
 from ..inference.predict import predict
+from ..inference.verify import verify
 from ..jobs import Job, Progress, retold
 from ..models.registry import Detector, detector_class
 from ..models.trunks import fold_batch_norms
 from ..models.weights import load_weights
 from ..sweep import Grid, choose_rule, count_grid, grid_for
-from .systems import System
+from .systems import System, system
 
 Protocol = Literal["S", "N"]
 T = TypeVar("T")
@@ -71,7 +72,7 @@ def folds(samples: Sequence[Sample], protocol: Protocol, count: int = 4) -> dict
 
 
 def cross_validate(
-    system: System,
+    recipe: System,
     start: Path | None,
     samples: Sequence[Sample],
     others: Sequence[Sample],
@@ -89,7 +90,7 @@ def cross_validate(
 
     Parameters
     ----------
-    system : System
+    recipe : System
     start : Path or None
         Weights to start each fold from, trained on none of `samples`; or a folder with those of each fold,
         ``<fold>/model.safetensors``, trained on none of the fold's fields.
@@ -102,16 +103,16 @@ def cross_validate(
     resave : bool
         Score each field once more after another JPEG compression.
     """
-    card = system.card(version="0.0.0", seed=seed)
+    card = recipe.card(version="0.0.0", seed=seed)
     for name, test in folds(samples, protocol).items():
         place = folder / name
-        network = detector_class(system.name).build(card.config)
+        network = detector_class(recipe.name).build(card.config)
         if (place / "model.safetensors").exists():
             load_weights(network, place / "model.safetensors")
         else:
             train = [s for i, s in enumerate(samples) if i not in test]
             own = start / name / "model.safetensors" if start is not None and start.is_dir() else start
-            network = yield from _named(system.fold(train, crops, own, place, seed=seed, steps=steps), name)
+            network = yield from _named(recipe.fold(train, crops, own, place, seed=seed, steps=steps), name)
         if card.kind == "verifier":  # scored behind a detector
             continue
         detector = Detector(card, fold_batch_norms(network.eval()))
@@ -119,6 +120,41 @@ def cross_validate(
             yield from _score(sample.field, detector, place / "evidence", name)
         for sample in [samples[i] for i in test] if resave else []:
             yield from _score(_resave(sample.field), detector, place / "evidence", name)
+
+
+def verify_folds(
+    runs: Path, verifier_runs: Path, detector: str, verifier: str, samples: Sequence[Sample], others: Sequence[Sample]
+) -> Job[None]:
+    """What the verifier of each fold makes of a detector's candidates in the fold's held-out fields.
+
+    Leaves ``<verifier_runs>/<fold>/verified-<detector>/<field>.npz``; what is there is not done again. Folds that
+    either lacks are left out.
+
+    Parameters
+    ----------
+    runs, verifier_runs : Path
+        Run folders of the detector's and of the verifier's cross-validation.
+    others : sequence of Sample
+        Fields of other data sets that the detector scored in protocol N.
+    """
+    rule = system(detector).card(version="0.0.0", seed=0).decision_rule()
+    card = system(verifier).card(version="0.0.0", seed=0)
+    protocols: tuple[Protocol, Protocol] = ("S", "N")
+    for protocol in protocols:
+        for name, test in folds(samples, protocol).items():
+            place = verifier_runs / name
+            if not (place / "model.safetensors").exists():
+                continue
+            network = detector_class(verifier).build(card.config)
+            load_weights(network, place / "model.safetensors")
+            loaded = Detector(card, fold_batch_norms(network.eval()))
+            for sample in [*(samples[i] for i in test), *(others if protocol == "N" else [])]:
+                evidence = load_evidence(runs / name / "evidence" / f"{sample.field.name}.npz")
+                path = place / f"verified-{detector}" / f"{sample.field.name}.npz"
+                if evidence is None or path.exists():
+                    continue
+                job = verify(sample.field.loaded(), evidence, loaded, rule)
+                save_evidence(path, (yield from _named(job, f"{name}: {sample.field.name}")))
 
 
 def collect(folder: Path, samples: Sequence[Sample], protocol: Protocol, kind: str = "evidence") -> list[Scored]:

@@ -1,0 +1,91 @@
+"""A verifier behind any detector: each candidate is looked at once more (DeepMitosis, section 3.2)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from ..decide import Decider, Rule
+from ..evidence import CANDIDATE_COLUMNS, Evidence
+from ..field import Field
+from ..jobs import Job
+from ..models.card import ModelCard
+from ..models.registry import Detector
+from ..tables import DETECTION_COLUMNS
+from .examine import examine
+
+VERIFIED_SCORES = ("detector", "verifier")
+# Candidates of a detector of boxes below this first score are not worth a second look.
+_FLOOR = 0.05
+
+
+def verify(field: Field, evidence: Evidence, verifier: Detector, rule: Rule, *, device: str = "auto") -> Job[Evidence]:
+    """Examine the candidates of any detector.
+
+    Parameters
+    ----------
+    field : Field
+        The one that `evidence` is of.
+    evidence : Evidence
+    verifier : Detector
+        Of kind ``"verifier"``.
+    rule : Rule
+        The detector's own: how it makes candidates of its evidence. Its filters by score and area are not
+        applied.
+    device : str
+        See `predict.predict`.
+
+    Yields
+    ------
+    Progress
+        One for each batch of candidates.
+
+    Returns
+    -------
+    Evidence
+        With the same maps, and candidates with the scores ``detector`` (as `rule` fuses them) and
+        ``verifier``: what both weigh is up to the rule that decides on it, see `verified_rule`.
+
+    Raises
+    ------
+    UnknownResolution
+        If the field does not know its um/px.
+    WeightsError
+        If the network cannot examine candidates.
+    """
+    found = Decider(evidence).candidates(_for_candidates(evidence, rule))
+    points = found[["y_px", "x_px"]].to_numpy()
+    seen = yield from examine(field, points, verifier, device=device)
+    frame = _boxes(found, evidence)
+    frame["detector"] = found["score"]
+    frame["verifier"] = seen[:, 0].astype(np.float64)
+    for name in found.columns:
+        if name not in DETECTION_COLUMNS and name not in VERIFIED_SCORES:
+            frame[name] = found[name]
+    model = f"{evidence.model}+{verifier.card.name}"
+    return replace(evidence, candidates=frame, scores=VERIFIED_SCORES, model=model)
+
+
+def verified_rule(card: ModelCard) -> Rule:
+    """How to decide on verified candidates of a detector: as its card says, else both scores weigh alike."""
+    known = card.verified_rule()
+    if known is not None:
+        return known
+    weights = tuple((name, 0.5) for name in VERIFIED_SCORES)
+    return Rule(threshold=_FLOOR, min_score=0.5, min_area_um2=0.0, weights=weights)
+
+
+def _for_candidates(evidence: Evidence, rule: Rule) -> Rule:
+    if evidence.candidates is not None:
+        return replace(rule, threshold=_FLOOR)
+    return rule
+
+
+def _boxes(found: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
+    """Places with squares of the same area as an ellipse in them would have."""
+    side = np.sqrt(found["area_um2"].to_numpy() * 4 / math.pi) / evidence.mpp
+    columns = (found["y_px"], found["x_px"], side, side)
+    return pd.DataFrame(dict(zip(CANDIDATE_COLUMNS, columns, strict=True)))
