@@ -156,7 +156,7 @@ def detect_fields(
     """Detect mitoses in many files.
 
     Writes ``detections.csv`` (`CSV_COLUMNS`, a row for each detection), ``summary.json`` and, for each field,
-    ``NAME.overlay.png`` and ``NAME.score_map.png``. Both tables are complete after each field, so a run that
+    ``NAME.overlay.png`` and, of a detector with score maps, ``NAME.score_map.png``. Both tables are complete after each field, so a run that
     is stopped leaves what it has done.
 
     Parameters
@@ -228,7 +228,11 @@ def _detect_one(
     if out is not None:
         overlay, score_map = _pictures(out, file)
         save_png(overlay, draw_overlay(field, detections))
-        save_png(score_map, draw_score_map(decider.smoothed(rule), evidence.stride, field.shape))
+        score_map.unlink(missing_ok=True)  # of an earlier run
+        if evidence.maps:
+            # Where candidates are decided on, weights are those of their scores, not of the maps.
+            shown = rule if evidence.candidates is None else replace(rule, weights=())
+            save_png(score_map, draw_score_map(decider.smoothed(shown), evidence.stride, field.shape))
     return report, detections
 
 

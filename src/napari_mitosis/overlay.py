@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +61,10 @@ def reduced_pixels(field: Field, factor: int) -> NDArray[np.uint8]:
     return np.concatenate(parts)
 
 
-def draw_overlay(field: Field, detections: pd.DataFrame, max_side_px: int = MAX_SIDE_PX) -> NDArray[np.uint8]:
-    """Ring every detection in the field and write its score below it.
+def draw_overlay(
+    field: Field, detections: pd.DataFrame, max_side_px: int = MAX_SIDE_PX, labels: Sequence[str] | None = None
+) -> NDArray[np.uint8]:
+    """Ring every detection in the field and write its score, or its label, below it.
 
     Parameters
     ----------
@@ -71,6 +74,8 @@ def draw_overlay(field: Field, detections: pd.DataFrame, max_side_px: int = MAX_
         With `tables.DETECTION_COLUMNS`.
     max_side_px : int
         Longer fields are reduced by a whole factor.
+    labels : sequence of str, optional
+        A text for each detection, instead of its score.
 
     Returns
     -------
@@ -95,8 +100,8 @@ def draw_overlay(field: Field, detections: pd.DataFrame, max_side_px: int = MAX_
     image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(size=15)
-    for (y, x), score in zip(centres, detections["score"], strict=True):
-        text = f"{score:.2f}"
+    texts = [f"{score:.2f}" for score in detections["score"]] if labels is None else labels
+    for (y, x), text in zip(centres, texts, strict=True):
         left, top, right, bottom = draw.textbbox((0, 0), text, font=font, stroke_width=1)
         below = y + radius + 3 + (bottom - top) < image.height
         place = (x - (right - left) / 2, y + radius + 3 if below else y - radius - 5 - (bottom - top))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from .. import __version__
-from . import ablate, datasets, detect, evaluate, models, recall, train, window
+from . import ablate, compare, datasets, detect, evaluate, models, recall, train, window
 from .console import stdout
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app.command("open")(window.open_window)
 app.command("demo")(window.demo)
 app.command("detect")(detect.detect)
 app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
 app.command("recall")(recall.recall)
 app.command("ablate")(ablate.ablate)
 app.add_typer(models.app, name="models")

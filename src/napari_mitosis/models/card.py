@@ -29,6 +29,36 @@ class Measure(BaseModel):
     command: str = Field(default="", description="the committed command that printed it")
 
 
+class Member(BaseModel):
+    """One detector of an ensemble, pinned to the version whose scores were calibrated.
+
+    Attributes
+    ----------
+    model, verifier : str
+        ``detector@version``; the verifier that looks at its candidates, or nothing.
+    rule : dict
+        Fields of `decide.Rule` that make its candidates; looser than the detector's own.
+    calibration : tuple of (float, float)
+        Knots of the map from its scores under that rule to probabilities.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    verifier: str = ""
+    rule: dict[str, Any]
+    calibration: tuple[tuple[float, float], ...]
+
+    @property
+    def name(self) -> str:
+        """Its score column: the detector, with a plus and the verifier where there is one."""
+        return "+".join(name.partition("@")[0] for name in (self.model, self.verifier) if name)
+
+    def decision_rule(self) -> Rule:
+        """The rule that makes its candidates."""
+        return _rule(self.rule)
+
+
 class ModelCard(BaseModel):
     """Name, origin, decision rule and measured quality of one model version.
 
@@ -49,6 +79,8 @@ class ModelCard(BaseModel):
     calibration : tuple of (float, float)
         Knots (score, probability) of the map from a detection's score to the probability that it is a mitosis;
         empty where nothing was measured.
+    members : tuple of Member
+        Of an ensemble, which has no weights of its own.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -68,6 +100,7 @@ class ModelCard(BaseModel):
     rule_chosen_on: str
     verified: dict[str, Any] = Field(default_factory=dict)
     calibration: tuple[tuple[float, float], ...] = ()
+    members: tuple[Member, ...] = ()
     trained_on: str
     split: str = ""
     seed: int = 0

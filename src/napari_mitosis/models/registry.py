@@ -1,18 +1,21 @@
 """Which detectors exist, which versions of their weights are here, and how to load one.
 
-A detector is a class marked ``@register("name")`` in a file of this folder; it is found by looking there.
+A detector is a class marked ``@register("name")`` in a file of this folder, where it is found by looking, or in a
+module of another package that an entry point of the group ``napari_mitosis.detectors`` names.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib
+import logging
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import resources
+from importlib import metadata, resources
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast, runtime_checkable
 
 import platformdirs
@@ -27,6 +30,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Class = TypeVar("Class", bound=type)
+
+ENTRY_POINTS = "napari_mitosis.detectors"
+"""Group of entry points by which other packages name modules with detectors."""
+
+_log = logging.getLogger(__name__)
 
 
 class DenseNetwork(Protocol):
@@ -150,16 +158,32 @@ def register(name: str) -> Callable[[Class], Class]:
 
 
 def registered() -> dict[str, DetectorClass]:
-    """All registered classes, detectors and verifiers, by name. Imports torch."""
+    """All registered classes, detectors and verifiers, by name. Imports torch.
+
+    Those of this folder, then those of other packages: the modules that their entry points of the group
+    `ENTRY_POINTS` name. A module that cannot be imported is left out, and the log says why; a name that is taken
+    stays with its first owner.
+    """
     package = importlib.import_module(__package__)
     found: dict[str, DetectorClass] = {}
     for info in pkgutil.iter_modules(package.__path__):
-        module = importlib.import_module(f"{__package__}.{info.name}")
-        for value in vars(module).values():
-            if isinstance(value, type) and "detector_name" in vars(value):
-                detector = cast(DetectorClass, value)
-                found[detector.detector_name] = detector
+        found |= _classes(importlib.import_module(f"{__package__}.{info.name}"))
+    for point in sorted(metadata.entry_points(group=ENTRY_POINTS)):
+        try:
+            classes = _classes(importlib.import_module(point.module))
+        except Exception as error:  # whatever is wrong with one package, the other detectors work
+            _log.warning("detectors of %s are left out: %s: %s", point.module, type(error).__name__, error)
+            continue
+        for name in classes.keys() & found.keys():
+            _log.warning("there is a detector '%s' already; that of %s is left out", name, point.module)
+        found = classes | found
     return dict(sorted(found.items()))
+
+
+def _classes(module: ModuleType) -> dict[str, DetectorClass]:
+    """The registered classes that a module holds."""
+    classes = [value for value in vars(module).values() if isinstance(value, type) and "detector_name" in vars(value)]
+    return {cls.detector_name: cls for cls in cast(list[DetectorClass], classes)}
 
 
 def detectors() -> dict[str, DetectorClass]:
@@ -214,22 +238,55 @@ class Detector:
         return sha.hexdigest()
 
 
+@dataclass(eq=False)
+class Ensemble(Detector):
+    """Several detectors whose calibrated scores are fused; the members of its card, loaded.
+
+    Attributes
+    ----------
+    network : nn.ModuleList
+        The networks of its members.
+    members : tuple of Detector
+    verifiers : tuple of Detector or None
+        What looks at the candidates of each member.
+    """
+
+    members: tuple[Detector, ...]
+    verifiers: tuple[Detector | None, ...]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sha256 of what its members are and how they are fused."""
+        parts = [one.fingerprint for one in (*self.members, *self.verifiers) if one is not None]
+        parts += [member.model_dump_json() for member in self.card.members]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
 def user_folder() -> Path:
     """Where a user's own model versions are kept."""
     return Path(platformdirs.user_data_dir("napari-mitosis", appauthor=False)) / "models"
 
 
 def _cards(folder: Path | None) -> list[tuple[ModelCard, Path]]:
-    """Every card with the path of its weights: shipped ones first, then the user's, then `folder`'s."""
+    """Every card with the path of its weights: shipped ones first, then the user's; or `folder`'s only.
+
+    An ensemble counts where all of its members are.
+    """
     shipped = Path(str(resources.files("napari_mitosis") / "weights"))
     places = [shipped, user_folder()] if folder is None else [folder]
     found = []
     for place in places:
         for path in sorted(place.glob("*.json")) if place.is_dir() else ():
-            weights = path.with_suffix(".safetensors")
-            if weights.is_file():
-                found.append((read_card(path), weights))
-    return found
+            weights, card = path.with_suffix(".safetensors"), read_card(path)
+            if weights.is_file() or card.members:
+                found.append((card, weights))
+    known = {card.name for card, _ in found if not card.members}
+    return [(card, path) for card, path in found if _needed(card) <= known]
+
+
+def _needed(card: ModelCard) -> set[str]:
+    """The model versions that an ensemble is made of; none of a single detector."""
+    return {name for member in card.members for name in (member.model, member.verifier) if name}
 
 
 def list_cards(folder: Path | None = None) -> list[ModelCard]:
@@ -263,6 +320,11 @@ def load_detector(name: str = "segmitos", folder: Path | None = None) -> Detecto
     folder : Path, optional
         Where to look, instead of the shipped and the user's models.
 
+    Returns
+    -------
+    Detector
+        An `Ensemble` where the card has members.
+
     Raises
     ------
     WeightsError
@@ -276,6 +338,8 @@ def load_detector(name: str = "segmitos", folder: Path | None = None) -> Detecto
         known = ", ".join(card.name for card in list_cards(folder)) or "none"
         raise WeightsError(f"there are no weights for '{name}'; there are: {known}")
     card, path = max(matches, key=lambda match: version_key(match[0].version))
+    if card.members:
+        return _load_ensemble(card, folder)
     from .trunks import fold_batch_norms
     from .weights import file_sha256, load_weights
 
@@ -284,3 +348,13 @@ def load_detector(name: str = "segmitos", folder: Path | None = None) -> Detecto
     network = detector_class(card.detector).build(card.config)
     load_weights(network, path)
     return Detector(card, fold_batch_norms(network.eval()))
+
+
+def _load_ensemble(card: ModelCard, folder: Path | None) -> Ensemble:
+    """The members of an ensemble, and their verifiers."""
+    from torch import nn
+
+    members = tuple(load_detector(member.model, folder) for member in card.members)
+    verifiers = tuple(load_detector(m.verifier, folder) if m.verifier else None for m in card.members)
+    network = nn.ModuleList(one.network for one in (*members, *verifiers) if one is not None)
+    return Ensemble(card, network, members, verifiers)

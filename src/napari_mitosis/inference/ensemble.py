@@ -1,0 +1,144 @@
+"""Several detectors look at a field; their candidates become one table of calibrated probabilities.
+
+Each member's candidates are made by a loose rule, their scores turned into probabilities, and candidates of
+several members that mean one figure put together (`agreement`). The score columns of the result are these
+probabilities, so a rule weighs the members and cuts the weighted mean without a network being run again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from ..agreement import group
+from ..calibrate import Calibration
+from ..decide import Rule, decide
+from ..evidence import CANDIDATE_COLUMNS, Evidence
+from ..field import Field
+from ..jobs import Job, Progress, retold
+from ..models.registry import Ensemble
+from .cache import EvidenceCache
+from .predict import predict
+from .verify import verify
+
+SUREST = "surest"
+"""First score column of an ensemble: the highest probability that any member gives. It has no weight of its own."""
+
+_STEPS = 100
+
+
+def predict_ensemble(
+    field: Field,
+    ensemble: Ensemble,
+    *,
+    device: str = "auto",
+    tile_px: int | None = None,
+    poses: int | None = None,
+    cache: EvidenceCache | None = None,
+) -> Job[Evidence]:
+    """Let every member of an ensemble look at a field, and put together what they found.
+
+    Parameters
+    ----------
+    field : Field
+    ensemble : Ensemble
+    device, tile_px, poses : see `predict`
+        For each member.
+    cache : EvidenceCache, optional
+        Holds the evidence of each member, so that what one detector saw serves the ensemble.
+
+    Yields
+    ------
+    Progress
+        In hundredths of a member.
+
+    Returns
+    -------
+    Evidence
+        Candidates with the score columns `SUREST` and one for each member (0 where it found nothing), and
+        ``found_by``, the number of members that did.
+
+    Raises
+    ------
+    UnknownResolution, FieldError, MitosisError, ValueError
+        As `predict`.
+    """
+    mpp = field.require_mpp(f"Detection with {ensemble.card.name}")
+    total = len(ensemble.members)
+    tables: dict[str, pd.DataFrame] = {}
+    for number, member in enumerate(ensemble.card.members):
+        detector, verifier = ensemble.members[number], ensemble.verifiers[number]
+        job = predict(field, detector, device=device, tile_px=tile_px, poses=poses, cache=cache)
+        evidence = yield from _part(job, number, total)
+        if verifier is not None:
+            seen = verify(field, evidence, verifier, detector.card.decision_rule(), device=device)
+            evidence = yield from _part(seen, number, total)
+        tables[member.name] = with_probability(
+            decide(evidence, member.decision_rule()), Calibration(member.calibration)
+        )
+    return combine(tables, field.shape, mpp, ensemble.card.name, field.digest)
+
+
+def _part(job: Job[Evidence], number: int, total: int) -> Job[Evidence]:
+    """The job of one member, told as a part of the whole."""
+
+    def tell(step: Progress) -> Progress:
+        share = min(1.0, step.done / step.total) if step.total else 0.0
+        return Progress(number * _STEPS + int(share * _STEPS), total * _STEPS, step.message, step.metrics)
+
+    return retold(job, tell)
+
+
+def with_probability(detections: pd.DataFrame, calibration: Calibration) -> pd.DataFrame:
+    """The same detections with the probability of each as the column ``probability``."""
+    return detections.assign(probability=calibration.apply(detections["score"]))
+
+
+def combine(
+    tables: Mapping[str, pd.DataFrame], shape: tuple[int, int], mpp: float, model: str, field_digest: str
+) -> Evidence:
+    """Put the candidates of several detectors together, those of one figure in one row.
+
+    Parameters
+    ----------
+    tables : mapping of str to DataFrame
+        For each member its candidates: `tables.DETECTION_COLUMNS` and ``probability``.
+    shape : tuple of int
+        (H, W) of the field, in pixels.
+    mpp : float
+        um/px.
+    model, field_digest : str
+        See `Evidence`.
+    """
+    names = tuple(tables)
+    columns = ["y_px", "x_px", "area_um2", "probability"]
+    every = np.concatenate([tables[name][columns].to_numpy(np.float64) for name in names] or [np.zeros((0, 4))])
+    member = np.repeat(np.arange(len(names)), [len(tables[name]) for name in names])
+    figures = group(tables)
+    scores = np.zeros((len(figures), 1 + len(names)))
+    for row, rows in enumerate(figures):
+        scores[row, 1 + member[rows]] = every[rows, 3]
+    scores[:, 0] = scores[:, 1:].max(axis=1, initial=0.0)
+    y, x, area, _ = every[[rows[0] for rows in figures]].T if figures else np.zeros((4, 0))
+    side = np.sqrt(area * 4 / math.pi) / mpp  # of a round box of the surest member's area
+    found_by = np.array([len(rows) for rows in figures], dtype=np.float64)
+    frame = pd.DataFrame(
+        np.column_stack([y, x, side, side, scores, found_by]), columns=[*CANDIDATE_COLUMNS, SUREST, *names, "found_by"]
+    )
+    return Evidence({}, 1.0, shape, mpp, model, field_digest, candidates=frame, scores=(SUREST, *names))
+
+
+def ensemble_rule(weights: Mapping[str, float], min_score: float, min_distance_um: float = 6.0) -> Rule:
+    """The rule of an ensemble: weights of its members and threshold on their weighted mean probability."""
+    return Rule(
+        smoothing_um=0.0,
+        threshold=0.0,
+        floor=0.0,
+        min_area_um2=0.0,
+        min_score=min_score,
+        min_distance_um=min_distance_um,
+        weights=tuple(weights.items()),
+    )
