@@ -69,7 +69,7 @@ class Result:
     evidence : Evidence
         The score maps that the detections were read off.
     decider : Decider
-        Holds the caches of the next decision. One thread at a time may use it.
+        Holds caches. One thread at a time may use it.
     rule : Rule
     detections : DataFrame
         With `tables.DETECTION_COLUMNS`.
@@ -81,6 +81,8 @@ class Result:
         Detections per mm2 with the Poisson interval.
     card : ModelCard
         Of the model version that looked.
+    preset : Rule
+        What that version brings along: the rule of its card, or the one for use with the verifier.
     """
 
     ticket: Ticket
@@ -92,6 +94,7 @@ class Result:
     threshold: float
     density: Density
     card: ModelCard
+    preset: Rule
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +106,7 @@ class Request:
     decider: Decider
     rule: Rule
     card: ModelCard
+    preset: Rule
 
     def run(self) -> Result:
         """Decide. Milliseconds; the network does not run."""
@@ -120,6 +124,7 @@ class Request:
             threshold=decider.threshold(rule),
             density=mitotic_density(len(detections), self.evidence.area_mm2),
             card=self.card,
+            preset=self.preset,
         )
 
     def job(self) -> Job[Result]:
@@ -140,7 +145,7 @@ class OpenField:
     rule : Rule or None
         As the sliders stand; None before the first detection.
     model : str or None
-        The model version that `rule` was set for.
+        What `rule` was set for: a model version, and a plus with the verifier's where one looked.
     result : Result or None
         The newest result.
     """
@@ -177,6 +182,8 @@ class Session:
 
     Attributes
     ----------
+    cache : EvidenceCache
+        What was seen, so that no network looks twice at the same pixels.
     opened, closed, active_changed : Signal(key)
         `active_changed` carries None when no field is left.
     field_changed : Signal(key)
@@ -198,7 +205,7 @@ class Session:
         self._fields: dict[Hashable, OpenField] = {}
         self._active: Hashable | None = None
         self._detectors: dict[str, Loaded] = {}
-        self._cache = EvidenceCache()
+        self.cache = EvidenceCache()
         self._epochs = itertools.count(1)
 
     def __len__(self) -> int:
@@ -283,7 +290,7 @@ class Session:
         if had_result:
             self.result_changed.emit(key)
 
-    def detection(self, key: Hashable, model: str, device: str = "auto") -> Job[Result]:
+    def detection(self, key: Hashable, model: str, device: str = "auto", verifier: str | None = None) -> Job[Result]:
         """A job that looks at a field and decides; hand what it returns to `accept`.
 
         The job works on what the field is now. A detection that is asked for later outdates this one.
@@ -294,29 +301,40 @@ class Session:
             ``detector@version``.
         device : str
             ``"auto"``, ``"cuda"``, ``"mps"`` or ``"cpu"``.
+        verifier : str, optional
+            The version that looks at each candidate once more; both scores are then weighed.
         """
         state = self._fields[key]
         state.epoch = next(self._epochs)
         state.generation += 1
-
-        def tuned() -> Rule | None:
-            return state.rule if state.model == model else None  # sliders may move while the network looks
-
-        return self._detect(Ticket(key, state.epoch, state.generation), state.field, model, device, tuned)
+        ticket = Ticket(key, state.epoch, state.generation)
+        return self._detect(ticket, state, state.field, model, verifier, device)
 
     def _detect(
-        self, ticket: Ticket, field: Field, model: str, device: str, tuned: Callable[[], Rule | None]
+        self, ticket: Ticket, state: OpenField, field: Field, model: str, verifier: str | None, device: str
     ) -> Job[Result]:
         """Runs in a worker: of the session it uses only what is safe from any thread."""
         field.require_mpp("Detection")
-        detector = self._detectors.get(model)
-        if detector is None:
-            yield Progress(0, 0, f"loading {model}")
-            detector = self._detectors[model] = self._load(model)
-        evidence = yield from self._predict(field, detector, device=device, cache=self._cache)
+        detector = yield from self.loading(model)
+        preset = detector.card.decision_rule()
+        evidence = yield from self._predict(field, detector, device=device, cache=self.cache)
+        if verifier is not None:
+            from .inference.verify import verified_rule, verify
+
+            second: Any = yield from self.loading(verifier)
+            evidence = yield from verify(field, evidence, second, preset, device=device)
+            preset = verified_rule(detector.card)
         yield Progress(0, 0, "deciding")
-        rule = tuned() or detector.card.decision_rule()
-        return Request(ticket, evidence, Decider(evidence), rule, detector.card).run()
+        # The sliders may have moved while the network looked.
+        rule = state.rule if state.rule is not None and state.model == evidence.model else preset
+        return Request(ticket, evidence, Decider(evidence), rule, detector.card, preset).run()
+
+    def loading(self, model: str) -> Job[Loaded]:
+        """A job that returns a loaded model version; each is loaded once."""
+        if model not in self._detectors:
+            yield Progress(0, 0, f"loading {model}")
+            self._detectors[model] = self._load(model)
+        return self._detectors[model]
 
     def request(self, key: Hashable, rule: Rule) -> Request | None:
         """Set the rule of a field and return the decision that is due, or None before its first detection."""
@@ -329,7 +347,7 @@ class Session:
         state.generation += 1
         ticket = Ticket(key, state.result.ticket.epoch, state.generation)
         shown = state.result
-        return Request(ticket, shown.evidence, shown.decider, rule, shown.card)
+        return Request(ticket, shown.evidence, shown.decider, rule, shown.card, shown.preset)
 
     def set_rule(self, key: Hashable, **changes: Any) -> None:
         """Change fields of a rule, such as ``min_score=0.6``, and decide here and now.
@@ -347,13 +365,7 @@ class Session:
             self.accept(request.run())
 
     def accept(self, result: Result) -> bool:
-        """Make a result the field's own, unless the field is gone or something newer is there.
-
-        Returns
-        -------
-        bool
-            Whether it was taken.
-        """
+        """Make a result the field's own, unless the field is gone or something newer is there; whether it was."""
         ticket = result.ticket
         state = self._fields.get(ticket.key)
         if state is None:
@@ -366,7 +378,7 @@ class Session:
             return False
         state.result = result
         if ticket.epoch != shown.epoch:
-            state.rule, state.model = result.rule, result.card.name
+            state.rule, state.model = result.rule, result.evidence.model
             self.rule_changed.emit(ticket.key)
         self.result_changed.emit(ticket.key)
         return True
