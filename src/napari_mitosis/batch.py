@@ -156,8 +156,8 @@ def detect_fields(
     """Detect mitoses in many files.
 
     Writes ``detections.csv`` (`CSV_COLUMNS`, a row for each detection), ``summary.json`` and, for each field,
-    ``NAME.overlay.png`` and, of a detector with score maps, ``NAME.score_map.png``. Both tables are complete after each field, so a run that
-    is stopped leaves what it has done.
+    ``NAME.overlay.png`` and, of a detector with score maps, ``NAME.score_map.png``. Both tables are complete
+    after each field, so a run that is stopped leaves what it has done.
 
     Parameters
     ----------

@@ -6,7 +6,6 @@ network did not see. The map is isotonic regression, drawn towards a logistic cu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -194,26 +193,22 @@ def expected_calibration_error(probabilities: ArrayLike, hits: ArrayLike, bins: 
     return float(np.average(np.abs(table["predicted"] - table["observed"]), weights=table["count"]))
 
 
-def cross_fitted(scores: ArrayLike, hits: ArrayLike, groups: Iterable[object]) -> NDArray[np.float64]:
-    """Probability of each candidate by a calibration that was fitted without its group.
+def cross_fitted(scores: pd.DataFrame) -> NDArray[np.float64]:
+    """Probability of each candidate by a calibration that was fitted without the fields of its fold.
 
     Parameters
     ----------
-    scores, hits : array_like, shape (n,)
-    groups : iterable, length n
-        What must not be split between fit and use, such as the fold or the field.
+    scores : DataFrame
+        Columns fold, field, score, hit. A field may be in a fold of each protocol: it is left out of both.
 
     Raises
     ------
     ValueError
-        If there is only one group.
+        If nothing is left without the fields of a fold.
     """
-    score, hit = np.asarray(scores, dtype=np.float64), np.asarray(hits, dtype=bool)
-    names = pd.factorize(np.array(list(groups), dtype=object))[0]
-    if len(names) and names.max() == 0:
-        raise ValueError("a calibration cannot be fitted without the only group")
-    probability = np.empty(len(score), dtype=np.float64)
-    for group in np.unique(names):
-        own = names == group
-        probability[own] = fit_calibration(score[~own], hit[~own]).apply(score[own])
+    probability = np.empty(len(scores), dtype=np.float64)
+    for fold in scores["fold"].unique():
+        own = (scores["fold"] == fold).to_numpy()
+        rest = scores[~scores["field"].isin(scores["field"][own])]
+        probability[own] = fit_calibration(rest["score"], rest["hit"]).apply(scores["score"][own])
     return probability

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -99,8 +100,9 @@ def test_what_cannot_be_fitted_is_told() -> None:
         fit_calibration([0.5], [True, False])
     with pytest.raises(ValueError, match="scores"):
         fit_calibration([1.5], [True])
-    with pytest.raises(ValueError, match="only group"):
-        cross_fitted([0.5, 0.6], [True, False], ["a", "a"])
+    alone = pd.DataFrame({"fold": "S-0", "field": "a", "score": [0.5, 0.6], "hit": [True, False]})
+    with pytest.raises(ValueError, match="candidates"):
+        cross_fitted(alone)
 
 
 def test_a_reliability_table_counts_by_hand() -> None:
@@ -121,15 +123,16 @@ def test_a_reliability_table_counts_by_hand() -> None:
         reliability_table([1.2], [True])
 
 
-def test_a_group_never_sees_its_own_calibration() -> None:
-    """Whatever the labels of a group are, its probabilities stay; those of the others move."""
+def test_a_field_never_sees_its_own_calibration() -> None:
+    """Whatever the labels of a field are, its probabilities stay, in either protocol; those of others move."""
     scores, hits = draw(300, 5)
-    groups = np.repeat(["a", "b", "c"], 100)
-    before = cross_fitted(scores, hits, groups)
-    turned = np.where(groups == "a", ~hits, hits)
-    after = cross_fitted(scores, turned, groups)
-    np.testing.assert_array_equal(before[groups == "a"], after[groups == "a"])
-    assert np.abs(before - after)[groups != "a"].max() > 0.05
+    fields = np.tile(np.repeat(["a", "b", "c"], 50), 2)
+    folds = np.where(np.arange(300) < 150, "S-", "N-").astype(object) + fields
+    table = pd.DataFrame({"fold": folds, "field": fields, "score": scores, "hit": hits})
+    before = cross_fitted(table)
+    after = cross_fitted(table.assign(hit=np.where(fields == "a", ~hits, hits)))
+    np.testing.assert_array_equal(before[fields == "a"], after[fields == "a"])
+    assert np.abs(before - after)[fields != "a"].max() > 0.05
 
 
 def test_uncut_rules_keep_all_but_the_score() -> None:

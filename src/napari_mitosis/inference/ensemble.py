@@ -53,7 +53,7 @@ def predict_ensemble(
     Yields
     ------
     Progress
-        In hundredths of a member.
+        In hundredths of a member or verifier.
 
     Returns
     -------
@@ -67,15 +67,18 @@ def predict_ensemble(
         As `predict`.
     """
     mpp = field.require_mpp(f"Detection with {ensemble.card.name}")
-    total = len(ensemble.members)
+    total = len(ensemble.members) + sum(verifier is not None for verifier in ensemble.verifiers)
+    number = 0
     tables: dict[str, pd.DataFrame] = {}
-    for number, member in enumerate(ensemble.card.members):
-        detector, verifier = ensemble.members[number], ensemble.verifiers[number]
+    parts = zip(ensemble.card.members, ensemble.members, ensemble.verifiers, strict=True)
+    for member, detector, verifier in parts:
         job = predict(field, detector, device=device, tile_px=tile_px, poses=poses, cache=cache)
         evidence = yield from _part(job, number, total)
+        number += 1
         if verifier is not None:
             seen = verify(field, evidence, verifier, detector.card.decision_rule(), device=device)
             evidence = yield from _part(seen, number, total)
+            number += 1
         tables[member.name] = with_probability(
             decide(evidence, member.decision_rule()), Calibration(member.calibration)
         )

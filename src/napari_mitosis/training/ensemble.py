@@ -1,0 +1,292 @@
+"""An ensemble from the cross-validations of its members: calibrations, weights and threshold, and what it is worth.
+
+For each fold all of these are chosen on fields outside the fold, with the members' networks that never saw the
+field they are chosen on; the fold's own fields then measure them. What ships is chosen on all fields.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ..calibrate import Calibration, fit_calibration, uncut
+from ..datasets.sample import Sample
+from ..decide import Decider, Rule, decide
+from ..errors import DatasetError
+from ..evaluate import match
+from ..evidence import Evidence
+from ..inference.ensemble import combine, ensemble_rule, with_probability
+from ..jobs import Job, Progress
+from .crossval import Protocol, Scored, collect
+from .publish import read_report
+
+PROTOCOLS: tuple[Protocol, ...] = ("S", "N")
+
+_SHARES = (0.0, 0.5, 1.0)
+_MIN_SCORES = tuple(np.round(np.arange(0.02, 0.92, 0.02), 3).tolist())
+# How far around weights and a threshold F is looked at: on some 140 mitoses the highest single F is luck.
+_SCORE_SIGMA = 0.04
+_WEIGHT_SIGMA = 0.15
+
+
+@dataclass(frozen=True)
+class Run:
+    """The cross-validation of one member.
+
+    Attributes
+    ----------
+    detector, verifier : str
+        Registered names; no verifier: an empty one.
+    folder : Path
+        Of the detector's run, or of the verifier's.
+    """
+
+    detector: str
+    folder: Path
+    verifier: str = ""
+
+    @property
+    def name(self) -> str:
+        """The member's score column."""
+        return f"{self.detector}+{self.verifier}" if self.verifier else self.detector
+
+    @property
+    def kind(self) -> str:
+        """Folder of the evidence within each fold's."""
+        return f"verified-{self.detector}" if self.verifier else "evidence"
+
+    @property
+    def ending(self) -> str:
+        """Ending of the names of its report and rules."""
+        return f"-{self.kind}" if self.verifier else ""
+
+
+def parse_run(text: str) -> Run:
+    """``detector=FOLDER`` or ``detector+verifier=FOLDER``.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    name, sign, folder = text.partition("=")
+    detector, _, verifier = name.partition("+")
+    if not (detector and sign and folder):
+        raise ValueError(f"'{text}' is no run; write detector=FOLDER, or detector+verifier=FOLDER")
+    return Run(detector, Path(folder), verifier)
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """A held-out field with what each member's network, which never saw it, made of it."""
+
+    sample: Sample
+    fold: str
+    evidence: Mapping[str, Evidence]
+
+    @property
+    def truth(self) -> NDArray[np.float64]:
+        """Centroids (y, x) of its mitoses, in pixels."""
+        return self.sample.centroids_yx()
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What makes an ensemble of detectors: rules, calibrations and the rule on their weighted mean."""
+
+    rules: Mapping[str, Rule]
+    calibrations: Mapping[str, Calibration]
+    rule: Rule
+
+    def evidence(self, tables: Mapping[str, pd.DataFrame], like: Evidence) -> Evidence:
+        """The ensemble's evidence of a field from its members' candidates."""
+        return combined(tables, self.calibrations, like)
+
+
+def loosened(rule: Rule) -> Rule:
+    """A rule that gives an ensemble more to choose from: what one member doubts another may be sure of.
+
+    A tenth where a score map was cut higher, half the area, any score.
+    """
+    if rule.method == "peaks":
+        return uncut(rule)
+    threshold = 0.1 if rule.threshold == "otsu" else min(0.1, rule.threshold)
+    return replace(rule, threshold=threshold, floor=0.1, min_area_um2=rule.min_area_um2 / 2, min_score=0.0)
+
+
+def gather(runs: Sequence[Run], samples: Sequence[Sample]) -> list[Held]:
+    """The held-out fields that every member has scored, in both protocols.
+
+    Raises
+    ------
+    DatasetError
+        If there is none.
+    """
+    found: list[Held] = []
+    for protocol in PROTOCOLS:
+        scored: list[dict[str, Scored]] = [
+            {one.sample.field.name: one for one in collect(run.folder, samples, protocol, run.kind)} for run in runs
+        ]
+        shared = set.intersection(*(set(each) for each in scored)) if scored else set()
+        for name in sorted(shared):
+            evidence = {run.name: each[name].evidence for run, each in zip(runs, scored, strict=True)}
+            found.append(Held(scored[0][name].sample, scored[0][name].fold, evidence))
+    if not found:
+        raise DatasetError("there is no held-out field that every member has scored; run 'train crossval' for each")
+    return found
+
+
+def fold_rules(run: Run) -> dict[str, Rule]:
+    """The rule of each fold that ``train report`` left, and the shipped one under an empty name.
+
+    Raises
+    ------
+    DatasetError
+        If there was no report yet.
+    """
+    try:
+        table = json.loads((run.folder / f"rules{run.ending}.json").read_text(encoding="utf-8"))
+        shipped = read_report(run.folder / f"report{run.ending}.json")["rule"]
+    except OSError as error:
+        raise DatasetError(f"{run.name} has no report in {run.folder}; run 'train report' first") from error
+    return {name: _rule(values) for name, values in {**table, "": shipped}.items()}
+
+
+def _rule(values: Mapping[str, object]) -> Rule:
+    weights = tuple((str(k), v) for k, v in values.get("weights", ()))  # type: ignore[attr-defined]
+    return Rule(**{**values, "weights": weights})  # type: ignore[arg-type]
+
+
+def combined(tables: Mapping[str, pd.DataFrame], calibrations: Mapping[str, Calibration], like: Evidence) -> Evidence:
+    """Candidates of all members of one field in one table of probabilities."""
+    sure = {name: with_probability(table, calibrations[name]) for name, table in tables.items()}
+    return combine(sure, like.shape, like.mpp, "ensemble@0.0.0", like.field_digest)
+
+
+def candidates(held: Sequence[Held], rules: Mapping[str, Rule]) -> Job[list[dict[str, pd.DataFrame]]]:
+    """The candidates of every member in every field."""
+    found = []
+    for i, one in enumerate(held):
+        found.append({name: decide(one.evidence[name], rule) for name, rule in rules.items()})
+        yield Progress(i + 1, len(held), f"candidates of {one.sample.field.name}")
+    return found
+
+
+def hits(table: pd.DataFrame, held: Held, radius_um: float, mpp: float) -> NDArray[np.bool_]:
+    """Which rows of a table of detections are mitoses."""
+    hit = np.zeros(len(table), dtype=bool)
+    hit[match(table, held.truth, radius_um, mpp).pairs[:, 0]] = True
+    return hit
+
+
+def fit_calibrations(
+    held: Sequence[Held], tables: Sequence[Mapping[str, pd.DataFrame]], radius_um: float
+) -> dict[str, Calibration]:
+    """The calibration of each member on these fields; one without any candidate has none.
+
+    Raises
+    ------
+    DatasetError
+        If a member has no candidate in all of these fields.
+    """
+    found = {}
+    for name in tables[0]:
+        scores = np.concatenate([table[name]["score"].to_numpy() for table in tables])
+        hit = [hits(t[name], h, radius_um, h.evidence[name].mpp) for t, h in zip(tables, held, strict=True)]
+        if len(scores) == 0:
+            raise DatasetError(f"{name} has no candidate in any field; it cannot be calibrated")
+        found[name] = fit_calibration(scores, np.concatenate(hit))
+    return found
+
+
+def weight_grid(names: Sequence[str]) -> list[dict[str, float]]:
+    """Weights that are tried: each member none, half or full, up to their common factor."""
+    found: dict[tuple[float, ...], dict[str, float]] = {}
+    for shares in product(_SHARES, repeat=len(names)):
+        if sum(shares) > 0:
+            weights = tuple(np.round(np.array(shares) / sum(shares), 4).tolist())
+            found[weights] = dict(zip(names, weights, strict=True))
+    return list(found.values())
+
+
+def choose(held: Sequence[Held], evidence: Sequence[Evidence], radius_um: float) -> Job[Rule]:
+    """Weights and threshold in the middle of the best plateau of pooled F."""
+    weights = weight_grid(evidence[0].scores[1:])
+    cuts = np.array(_MIN_SCORES)
+    counts = np.zeros((len(weights), len(cuts), 2))
+    for i, (one, own) in enumerate(zip(held, evidence, strict=True)):
+        decider = Decider(own)
+        for j, each in enumerate(weights):
+            table = decider.decide(ensemble_rule(each, 0.0))
+            hit = hits(table, one, radius_um, own.mpp)
+            above = table["score"].to_numpy()[None, :] > cuts[:, None]
+            counts[j, :, 0] += (above & hit).sum(axis=1)
+            counts[j, :, 1] += (above & ~hit).sum(axis=1)
+        yield Progress(i + 1, len(held), f"weights on {one.sample.field.name}")
+    mitoses = sum(len(one.truth) for one in held)
+    f = 2 * counts[..., 0] / np.maximum(counts.sum(axis=-1) + mitoses, 1)
+    plateau = ndimage.gaussian_filter1d(f, _SCORE_SIGMA / (cuts[1] - cuts[0]), axis=1, mode="nearest")
+    points = np.array([list(each.values()) for each in weights])
+    near = np.exp(-((points[:, None] - points[None]) ** 2).sum(axis=-1) / (2 * _WEIGHT_SIGMA**2))
+    plateau = (near / near.sum(axis=1, keepdims=True)) @ plateau
+    best, cut = np.unravel_index(int(np.argmax(plateau)), plateau.shape)
+    return ensemble_rule(weights[int(best)], float(cuts[cut]))
+
+
+def fit_ensemble(held: Sequence[Held], rules: Mapping[str, Rule], radius_um: float) -> Job[Fitted]:
+    """Calibrations, weights and threshold on these fields."""
+    loose = {name: loosened(rule) for name, rule in rules.items()}
+    tables = yield from candidates(held, loose)
+    calibrations = fit_calibrations(held, tables, radius_um)
+    evidence = [combined(t, calibrations, _any(h)) for t, h in zip(tables, held, strict=True)]
+    rule = yield from choose(held, evidence, radius_um)
+    return Fitted(loose, calibrations, rule)
+
+
+def _any(held: Held) -> Evidence:
+    return next(iter(held.evidence.values()))
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What the ensemble and each member made of one held-out field.
+
+    Attributes
+    ----------
+    detections : mapping of str to DataFrame
+        By ``"ensemble"`` and the members' names.
+    scores : DataFrame
+        Candidates of the ensemble, whatever their score: columns score, hit.
+    """
+
+    held: Held
+    detections: Mapping[str, pd.DataFrame]
+    scores: pd.DataFrame
+
+
+def cross_fit(held: Sequence[Held], runs: Sequence[Run], radius_um: float) -> Job[list[Measured]]:
+    """Measure on each fold what was chosen outside it; its fields are left out in the other protocol, too."""
+    rules = {run.name: fold_rules(run) for run in runs}
+    found = []
+    for fold in sorted({one.fold for one in held}):
+        own = [one for one in held if one.fold == fold]
+        names = {one.sample.field.name for one in own}
+        rest = [one for one in held if one.sample.field.name not in names]
+        cut = {name: each[fold] for name, each in rules.items()}
+        fitted = yield from fit_ensemble(rest, cut, radius_um)
+        for one in own:
+            tables = {name: decide(one.evidence[name], rule) for name, rule in fitted.rules.items()}
+            evidence = fitted.evidence(tables, _any(one))
+            everything = decide(evidence, replace(fitted.rule, min_score=0.0))
+            scores = pd.DataFrame({"score": everything["score"], "hit": hits(everything, one, radius_um, evidence.mpp)})
+            detections = {name: decide(one.evidence[name], rule) for name, rule in cut.items()}
+            found.append(Measured(one, {"ensemble": decide(evidence, fitted.rule), **detections}, scores))
+    return found
