@@ -18,7 +18,7 @@ from .box_targets import BOX_STDS, BoxOptions, Truth, fixed_boxes, roi_targets
 from .boxes import clip, decode, nms
 from .registry import register
 from .roi_pool import roi_max_pool
-from .rpn import COMPACT_OPTIONS, RPN, LiteFeatures, ProposalHead, box_loss, proposal_loss, truths_of
+from .rpn import COMPACT_OPTIONS, RPN, LiteFeatures, ProposalHead, box_loss, compact_head, proposal_loss, truths_of
 from .vgg_m import VGGM
 
 ROI_CELLS = 6
@@ -67,10 +67,10 @@ class DeepDet(RPN):
         logits, offsets = self.regions(roi_max_pool(features, boxes, images, self.scale, ROI_CELLS))
         return logits, offsets
 
-    def boxes(self, pixels: Tensor) -> Tensor:
-        """(1, 3, H, W) -> (n, 5): y0, x0, y1, x1 in input pixels and score; suppressed, best first."""
-        features, logits, offsets, anchors = self(pixels)
-        shape = (pixels.shape[2] * self.zoom, pixels.shape[3] * self.zoom)
+    def detect(self, outputs: tuple[Tensor, Tensor, Tensor, Tensor], shape: tuple[int, int]) -> Tensor:
+        """Boxes (n, 5) in input pixels with the score of the classifier; see `RPN.detect`."""
+        features, logits, offsets, anchors = outputs
+        shape = (shape[0] * self.zoom, shape[1] * self.zoom)
         regions = self.proposals(logits[0], offsets[0], anchors, shape)[:, :4]
         images = torch.zeros(len(regions), dtype=torch.long, device=regions.device)
         logits, moved = self.classify(features, regions, images)
@@ -84,10 +84,8 @@ class CompactDeepDet(DeepDet):
     """DeepDet on the features of `rpn.CompactRPN`; regions are pooled at stride 4 of the field."""
 
     def __init__(self) -> None:
-        options = COMPACT_OPTIONS
-        channels = LiteFeatures.channels
-        head = ProposalHead(channels, channels, options.per_cell)
-        super().__init__(LiteFeatures(), head, RegionHead(channels, 256, 128), options, zoom=1, stride=8, pool=2)
+        regions = RegionHead(LiteFeatures.channels, 256, 128)
+        super().__init__(LiteFeatures(), compact_head(), regions, COMPACT_OPTIONS, zoom=1, stride=8, pool=2)
 
 
 class PaperDeepDet(DeepDet):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -86,6 +87,19 @@ class ProposalHead(nn.Module):
             y.permute(0, 2, 3, 1).float().reshape(len(x), -1, k) for y, k in ((self.score(x), 2), (self.box(x), 4))
         )
         return scores, boxes
+
+
+def compact_head() -> ProposalHead:
+    """The proposal head of the compact networks, fit for few steps of training.
+
+    Its hidden layer starts at full strength, and its scores at the share of anchors that are mitoses.
+    """
+    head = ProposalHead(LiteFeatures.channels, LiteFeatures.channels, COMPACT_OPTIONS.per_cell)
+    nn.init.kaiming_normal_(head.conv.weight)
+    assert head.score.bias is not None
+    with torch.no_grad():
+        head.score.bias.copy_(torch.tensor([math.log(0.97), math.log(0.03)]).repeat(COMPACT_OPTIONS.per_cell))
+    return head
 
 
 class RPN(nn.Module):
@@ -178,9 +192,12 @@ class RPN(nn.Module):
 
     def boxes(self, pixels: Tensor) -> Tensor:
         """(1, 3, H, W) -> (n, 5): y0, x0, y1, x1 in input pixels and objectness; suppressed, best first."""
-        _, logits, offsets, anchors = self(pixels)
-        shape = (pixels.shape[2] * self.zoom, pixels.shape[3] * self.zoom)
-        found = self.proposals(logits[0], offsets[0], anchors, shape)
+        return self.detect(self(pixels), (pixels.shape[2], pixels.shape[3]))
+
+    def detect(self, outputs: tuple[Tensor, Tensor, Tensor, Tensor], shape: tuple[int, int]) -> Tensor:
+        """`boxes` from what the network gave for one image of `shape` (H, W)."""
+        _, logits, offsets, anchors = outputs
+        found = self.proposals(logits[0], offsets[0], anchors, (shape[0] * self.zoom, shape[1] * self.zoom))
         kept = nms(found[:, :4], found[:, 4], self.options.final_iou)
         return torch.cat([self.from_trunk(found[kept, :4]), found[kept, 4:]], dim=1)
 
@@ -189,10 +206,7 @@ class CompactRPN(RPN):
     """Lite features at stride 4, anchors at stride 8 of the field: the paper's 16 in the doubled image."""
 
     def __init__(self) -> None:
-        options = COMPACT_OPTIONS
-        channels = LiteFeatures.channels
-        head = ProposalHead(channels, channels, options.per_cell)
-        super().__init__(LiteFeatures(), head, options, zoom=1, stride=8, pool=2)
+        super().__init__(LiteFeatures(), compact_head(), COMPACT_OPTIONS, zoom=1, stride=8, pool=2)
 
 
 class PaperRPN(RPN):

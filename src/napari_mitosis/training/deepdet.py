@@ -12,7 +12,7 @@ from ..datasets.crops import Crop
 from ..datasets.sample import Sample
 from ..jobs import Job
 from ..models.card import ModelCard
-from ..models.deepdet import CompactDeepDet
+from ..models.deepdet import CompactDeepDet, DeepDet
 from ..models.rpn import load_segmitos
 from ..models.weights import check_state, read_state
 from .box_training import BoxRecipe, train_boxes
@@ -68,7 +68,7 @@ class DeepDetSystem:
         return card.model_copy(update={"title": title, "rule": rule})
 
 
-def load_start(network: CompactDeepDet, path: Path) -> None:
+def load_start(network: DeepDet, path: Path) -> None:
     """Load weights of a compact DeepDet, or trunk and decoder of a compact SegMitos.
 
     Raises
