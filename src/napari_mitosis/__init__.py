@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from .decide import Rule as Rule
     from .decide import decide as decide
     from .errors import MitosisError as MitosisError
+    from .estimate_boxes import estimate_boxes as estimate_boxes
     from .evaluate import evaluate as evaluate
     from .evidence import Evidence as Evidence
     from .field import Field as Field
     from .field import open_field as open_field
     from .inference.predict import predict as predict
+    from .inference.verify import verify as verify
     from .jobs import run as run
     from .models.registry import list_cards as list_cards
     from .models.registry import load_detector as load_detector
@@ -34,12 +36,14 @@ _HOMES: Mapping[str, str] = MappingProxyType(
         "MitosisError": ".errors",
         "Rule": ".decide",
         "decide": ".decide",
+        "estimate_boxes": ".estimate_boxes",
         "evaluate": ".evaluate",
         "list_cards": ".models.registry",
         "load_detector": ".models.registry",
         "open_field": ".field",
         "predict": ".inference.predict",
         "run": ".jobs",
+        "verify": ".inference.verify",
     }
 )
 
@@ -50,12 +54,14 @@ __all__ = [
     "Rule",
     "__version__",
     "decide",
+    "estimate_boxes",
     "evaluate",
     "list_cards",
     "load_detector",
     "open_field",
     "predict",
     "run",
+    "verify",
 ]
 
 
