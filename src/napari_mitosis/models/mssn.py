@@ -40,8 +40,11 @@ from .trunks import EfficientNetLite0
 
 POSITIVE_PX, RING_PX = 10.0, 20.0
 """A window is a mitosis up to the one distance from a centroid, and background beyond the other."""
-FIRED = 0.1
+FIRED = 0.3
 """A sub-model fires above this score: low, as a figure that no sub-model names is lost for good."""
+SHIFT = 4.0
+"""Figures are some sixty times (e^4) as frequent in training windows as in tissue: what scores are corrected by."""
+_SURE = 2.4e-4  # a score map of float16 does not tell more from certainty
 JOIN_PX = 16.0
 Map = NDArray[np.float32]
 
@@ -116,7 +119,7 @@ def join_maps(maps: Mapping[str, Map], fired: float = FIRED, join_px: float = JO
     -------
     DataFrame
         y, x : place in cells, the mean of the 3 x 3 cells about it weighted by score.
-        stage1 : mean of the sub-models' scores.
+        stage1 : mean of the sub-models' log odds, less `SHIFT`, as a probability.
         s72, s96, cross, s120 : largest score of each within a cell.
         fired : which of them are above the threshold, 1 for s72, 2 for s96, 4 for cross, 8 for s120, added up.
     """
@@ -140,8 +143,15 @@ def join_maps(maps: Mapping[str, Map], fired: float = FIRED, join_px: float = JO
         by_name = dict(zip(names, near[:, y, x].astype(np.float64), strict=True))
         scores = [by_name.get(name, 0.0) for name in SUB_MODELS]
         mask = sum(2**i for i, score in enumerate(scores) if score > fired)
-        rows.append([*_middle(mean, int(y), int(x)), sum(by_name.values()) / len(names), *scores, float(mask)])
+        rows.append([*_middle(mean, int(y), int(x)), _together(list(by_name.values())), *scores, float(mask)])
     return pd.DataFrame(np.array(rows, dtype=np.float64).reshape(-1, len(columns)), columns=columns)
+
+
+def _together(scores: Sequence[float]) -> float:
+    """Probability of a mitosis in tissue, where training windows gave these."""
+    clipped = np.clip(scores, _SURE, 1 - _SURE)
+    odds = float(np.log(clipped / (1 - clipped)).mean()) - SHIFT
+    return float(1 / (1 + np.exp(-odds)))
 
 
 def _middle(score: Map, y: int, x: int) -> tuple[float, float]:
@@ -174,27 +184,22 @@ class PaperMSSN(MSSN):
 class CompactMSSN(MSSN):
     """Both stages on one EfficientNet-Lite0.
 
-    Its layers to stride 16 are taken as they come, from a SegMitos, and are not trained: the heads of stage 1
-    and the Siamese layers share the first of them. `start_from` puts a trunk in.
+    The trunk is taken as it comes, from a SegMitos (`start_from`), and is not trained: stage 1 shares its first
+    layers and continues on its own, stage 2 learns an embedding of what the whole trunk sees. Training the
+    trunk's last layers by pairs, too, made the similarity to mitoses worse on fields that it did not see:
+    there are too few figures.
     """
-
-    frozen_stages = 4
 
     def __init__(self) -> None:
         super().__init__()
         self.trunk = EfficientNetLite0()
         self.stage1 = CompactStage1()
         self.embedding = CompactEmbedding()
-        for module in self._frozen():
-            module.requires_grad_(False)
-
-    def _frozen(self) -> list[nn.Module]:
-        return [self.trunk.stem, *self.trunk.stages[: self.frozen_stages]]
+        self.trunk.requires_grad_(False)
 
     def train(self, mode: bool = True) -> CompactMSSN:
         super().train(mode)
-        for module in self._frozen():
-            module.eval()
+        self.trunk.eval()
         return self
 
     def start_from(self, trunk: Mapping[str, Tensor]) -> None:
@@ -212,25 +217,19 @@ class CompactMSSN(MSSN):
         logits: Tensor = self.stage1(self.stem(padded))
         return logits
 
-    def early(self, windows: Tensor) -> Tensor:
-        """Features of windows by the layers that are not trained, without gradient."""
+    def window_features(self, windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the trunk sees in windows (n, 3, 72, 72), for `CompactEmbedding`, without gradient."""
         with torch.no_grad():
-            x: Tensor = self.trunk.stem((windows - 127.0) / 128.0)
-            for stage in self.trunk.stages[: self.frozen_stages]:
+            x = self.trunk.stem((windows - 127.0) / 128.0)
+            features = []
+            for stage in self.trunk.stages:
                 x = stage(x)
-        return x
-
-    def late(self, x: Tensor) -> Tensor:
-        """From the features of `early` to embeddings."""
-        features = []
-        for stage in self.trunk.stages[self.frozen_stages :]:
-            x = stage(x)
-            features.append(x)
-        embeddings: Tensor = self.embedding(features)
-        return embeddings
+                features.append(x)
+        return features[3], features[4], features[5]
 
     def embed(self, windows: Tensor) -> Tensor:
-        return self.late(self.early(windows))
+        embeddings: Tensor = self.embedding(*self.window_features(windows))
+        return embeddings
 
 
 def window_labels(

@@ -142,15 +142,22 @@ class PaperEmbedding(nn.Module):
 
 
 class CompactEmbedding(nn.Module):
-    """Mean features of EfficientNet-Lite0 in a window at strides 16 and 32 -> a vector of length 1."""
+    """Features of EfficientNet-Lite0 in a window -> a vector of length 1.
+
+    Means over the window at strides 16 and 32, and over its middle at stride 16 before and after the trunk's
+    fifth stage: a figure fills a seventh of its window, and a mean over all of it alone would lose it.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.hidden = nn.Linear(sum(EfficientNetLite0.channels[2:]), 128)
+        before, after, last = 80, *EfficientNetLite0.channels[2:]
+        self.hidden = nn.Linear(before + 2 * after + last, 128)
         self.norm = nn.LayerNorm(128)
         self.last = nn.Linear(128, EMBEDDING)
 
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
-        pooled = torch.cat([f.mean(dim=(2, 3)) for f in features], dim=1)
-        hidden = F.relu(self.norm(self.hidden(pooled)))
+    def forward(self, before: Tensor, after: Tensor, last: Tensor) -> Tensor:
+        """Features (n, 80, h, w) and (n, 112, h, w) at stride 16, (n, 192, h', w') at stride 32 -> (n, e)."""
+        middle = [f[:, :, 1:-1, 1:-1].mean(dim=(2, 3)) for f in (after, before)]
+        pooled = torch.cat([after.mean(dim=(2, 3)), *middle, last.mean(dim=(2, 3))], dim=1)
+        hidden = F.relu(self.norm(self.hidden(pooled.float())))
         return F.normalize(self.last(F.dropout(hidden, 0.2, self.training)), dim=1)

@@ -1,6 +1,6 @@
 """How the compact MSSN is trained: both stages on annotated crops, then on the fields.
 
-The trunk is that of a SegMitos and its first layers are never trained here. The base takes the trunk of a
+The trunk is that of a SegMitos and is not trained here. The base takes the trunk of a
 SegMitos base, which saw crops only; a fold may be started with the trunk of a SegMitos that was trained on the
 same fields and on no other (`with_trunk`).
 """
@@ -38,7 +38,6 @@ from .windows import CropSource, FieldSource, Window
 
 # A crop of 184 px, zoomed out by 0.85 and turned by 45 degrees, reaches over 306 px.
 _WINDOW_PX = 304
-_FALSE_ABOVE = 0.15
 _FALSE_PER_FIELD = 40
 
 
@@ -62,8 +61,8 @@ class MSSNRecipe:
 
     base: FitOptions = field(default_factory=lambda: FitOptions(steps=450, learning_rate=2e-3, average=0.99))
     fields: FitOptions = field(default_factory=lambda: FitOptions(steps=110, learning_rate=1e-3, average=0.97))
-    base_pairs: FitOptions = field(default_factory=lambda: FitOptions(steps=450, learning_rate=1e-3, average=0.99))
-    fields_pairs: FitOptions = field(default_factory=lambda: FitOptions(steps=150, learning_rate=5e-4, average=0.97))
+    base_pairs: FitOptions = field(default_factory=lambda: FitOptions(steps=200, learning_rate=2e-3, average=0.98))
+    fields_pairs: FitOptions = field(default_factory=lambda: FitOptions(steps=140, learning_rate=2e-3, average=0.97))
     base_batch: int = 8
     mix: tuple[int, int, int, int] = (6, 5, 2, 3)
     figures: tuple[int, int, int] = (20, 16, 12)
@@ -109,7 +108,7 @@ class MSSNSystem:
         Raises
         ------
         WeightsError
-            Without `init`, as the first layers of the trunk are not trained here.
+            Without `init`, as the trunk is not trained here.
         """
         if init is None:
             raise WeightsError("the compact MSSN begins with the trunk of a SegMitos base: name one to start from")
@@ -232,16 +231,16 @@ def _fit_windows(
 def _fit_pairs(
     network: CompactMSSN, sources: Sequence[tuple[Figures, float]], recipe: MSSNRecipe, options: FitOptions, place: Path
 ) -> Job[nn.Module]:
-    """Stage 2: the later layers of the trunk and the embedding, by the contrastive loss."""
+    """Stage 2: the embedding, by the contrastive loss."""
 
     def step_loss(_: nn.Module, rng: np.random.Generator) -> Tensor:
         windows, kinds = draw_figures(sources, recipe.figures, rng)
         crops = centroid_batch(windows, rng, recipe.pairs_augmentation)[0]
         with _low_precision():
-            early = network.early(crops)
-        return contrastive_loss(network.late(early.float()), torch.from_numpy(kinds))
+            features = network.window_features(crops)
+        return contrastive_loss(network.embedding(*features), torch.from_numpy(kinds))
 
-    _only(network, nn.ModuleList([network.embedding, *network.trunk.stages[network.frozen_stages :]]))
+    _only(network, network.embedding)
     return (yield from fit_steps(network, step_loss, options, place.with_suffix(".checkpoint.safetensors")))
 
 
@@ -286,7 +285,6 @@ def false_candidates(network: CompactMSSN, fields: FieldSource, path: Path) -> J
         with torch.inference_mode(), _low_precision():
             scores = network.scores(image.contiguous(memory_format=torch.channels_last))[0].float().numpy()
         joined = network.join(dict(zip(SUB_MODELS, scores, strict=True)))
-        joined = joined[joined["stage1"] > _FALSE_ABOVE]
         places = (joined[["y", "x"]].to_numpy() + 0.5) * STRIDE - 0.5
         known = np.concatenate([fields.mitoses[index], fields.unsure[index]])
         if len(known) and len(places):
