@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from .. import __version__
-from . import ablate, compare, datasets, detect, evaluate, models, recall, train, window
+from . import ablate, boxes, compare, datasets, detect, ensemble, evaluate, models, recall, train, window
 from .console import stdout
 
 app = typer.Typer(
@@ -20,10 +20,13 @@ app.command("demo")(window.demo)
 app.command("detect")(detect.detect)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+app.command("boxes")(boxes.boxes)
 app.command("recall")(recall.recall)
 app.command("ablate")(ablate.ablate)
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")
+train.app.command("ensemble")(ensemble.ensemble)
+train.app.command("reliability")(ensemble.reliability)
 app.add_typer(train.app, name="train")
 
 
