@@ -18,7 +18,7 @@ from .decide import Decider, Rule
 from .errors import FieldError, MitosisError
 from .field import open_field
 from .grade import mitotic_density
-from .inference.predict import predict
+from .inference.verify import VERIFIED_SCORES, predict_verified, verified_rule
 from .jobs import Job, Progress, T, retold
 from .overlay import draw_overlay, draw_score_map, save_png
 from .reader import SUFFIXES
@@ -152,10 +152,11 @@ def detect_fields(
     mpp: float | None = None,
     device: str = "auto",
     pictures: bool = True,
+    verifier: Detector | None = None,
 ) -> Job[BatchReport]:
     """Detect mitoses in many files.
 
-    Writes ``detections.csv`` (`CSV_COLUMNS`, a row for each detection), ``summary.json`` and, for each field,
+    Writes ``detections.csv`` (`csv_columns`, a row for each detection), ``summary.json`` and, for each field,
     ``NAME.overlay.png`` and, of a detector with score maps, ``NAME.score_map.png``. Both tables are complete
     after each field, so a run that is stopped leaves what it has done.
 
@@ -168,13 +169,15 @@ def detect_fields(
     out : Path
         Folder; it is made, and what lies in it under the same names is replaced.
     rule : Rule, optional
-        Thresholds; the model card's when absent.
+        Thresholds; the model card's when absent, for use with a verifier where there is one.
     mpp : float, optional
         um/px of all files, whatever they say themselves.
     device : str
         As for `inference.predict.predict`.
     pictures : bool
         Write the PNGs.
+    verifier : Detector, optional
+        Looks at each candidate once more; the table then holds both scores.
 
     Yields
     ------
@@ -186,16 +189,17 @@ def detect_fields(
     OSError
         When the results cannot be written.
     """
-    rule = detector.card.decision_rule() if rule is None else rule
+    rule = rule or (detector.card.decision_rule() if verifier is None else verified_rule(detector.card))
     out.mkdir(parents=True, exist_ok=True)
-    table = out / "detections.csv"
-    pd.DataFrame(columns=list(CSV_COLUMNS)).to_csv(table, index=False)
-    report = BatchReport(detector.card.name, rule, ())
+    table, columns = out / "detections.csv", csv_columns(verifier is not None)
+    pd.DataFrame(columns=columns).to_csv(table, index=False)
+    model = "+".join(one.card.name for one in (detector, verifier) if one is not None)
+    report = BatchReport(model, rule, ())
     for number, file in enumerate(files):
-        job = _detect_one(file, detector, rule, mpp, device, out if pictures else None)
+        job = _detect_one(file, detector, verifier, rule, mpp, device, out if pictures else None)
         try:
             one, detections = yield from scaled(job, number, len(files), file.label)
-            rows = detections.assign(file=file.label, model=detector.card.name)[list(CSV_COLUMNS)]
+            rows = detections.assign(file=file.label, model=model)[columns]
             rows.to_csv(table, index=False, mode="a", header=False)
         except Exception as error:  # whatever is wrong with one file, the others are still to be looked at
             if not isinstance(error, MitosisError):
@@ -212,12 +216,23 @@ def detect_fields(
     return report
 
 
+def csv_columns(verified: bool) -> list[str]:
+    """Columns of ``detections.csv``: `CSV_COLUMNS`, with the scores of detector and verifier where there is one."""
+    return [*CSV_COLUMNS[:-1], *(VERIFIED_SCORES if verified else ()), CSV_COLUMNS[-1]]
+
+
 def _detect_one(
-    file: FieldFile, detector: Detector, rule: Rule, mpp: float | None, device: str, out: Path | None
+    file: FieldFile,
+    detector: Detector,
+    verifier: Detector | None,
+    rule: Rule,
+    mpp: float | None,
+    device: str,
+    out: Path | None,
 ) -> Job[tuple[FieldReport, pd.DataFrame]]:
     start = time.perf_counter()
     field = open_field(file.path, mpp)
-    evidence = yield from predict(field, detector, device=device)
+    evidence = yield from predict_verified(field, detector, verifier, device=device)
     decider = Decider(evidence)
     detections = decider.decide(rule)
     density = mitotic_density(len(detections), field.area_mm2())

@@ -16,7 +16,7 @@ from .datasets.sample import Sample
 from .decide import Decider, Rule
 from .errors import DatasetError
 from .evaluate import Evaluation, FieldResult, average_precision, evaluate, pr_curve
-from .inference.predict import predict
+from .inference.verify import predict_verified, verified_rule
 from .jobs import Job, Progress
 from .tables import empty_detections
 
@@ -57,6 +57,7 @@ def measure_model(
     rule: Rule | None = None,
     mpp: float | None = None,
     device: str = "auto",
+    verifier: Detector | None = None,
 ) -> Job[Measured]:
     """Run a model over annotated fields and compare.
 
@@ -68,11 +69,13 @@ def measure_model(
     radius_um : float
         Of the matching, in um.
     rule : Rule, optional
-        The model card's when absent.
+        The model card's when absent, for use with a verifier where there is one.
     mpp : float, optional
         um/px of all fields, whatever they say themselves.
     device : str
         As for `inference.predict.predict`.
+    verifier : Detector, optional
+        Looks at each candidate once more.
 
     Yields
     ------
@@ -86,12 +89,12 @@ def measure_model(
     UnknownResolution, FieldError
         For any of the fields: figures of the others alone would mislead.
     """
-    rule = detector.card.decision_rule() if rule is None else rule
+    rule = rule or (detector.card.decision_rule() if verifier is None else verified_rule(detector.card))
     _require_samples(samples)
     kept, everything = [], []
     for number, sample in enumerate(samples):
         field = sample.field if mpp is None else sample.field.with_mpp(mpp)
-        job = predict(field.loaded(), detector, device=device)
+        job = predict_verified(field.loaded(), detector, verifier, device=device)
         decider = Decider((yield from scaled(job, number, len(samples), field.name)))
         size = field.require_mpp("The comparison")
         kept.append(_result(sample, decider.decide(rule), size))
@@ -99,7 +102,8 @@ def measure_model(
         total = len(samples) * STEPS_PER_FIELD
         yield Progress((number + 1) * STEPS_PER_FIELD, total, f"{field.name} done")
     curve = pr_curve(everything, radius_um)
-    return Measured(detector.card.name, rule, radius_um, evaluate(kept, radius_um), curve)
+    model = "+".join(one.card.name for one in (detector, verifier) if one is not None)
+    return Measured(model, rule, radius_um, evaluate(kept, radius_um), curve)
 
 
 def measure_table(

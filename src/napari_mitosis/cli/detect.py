@@ -15,6 +15,7 @@ from .console import errors_told, run_shown, stderr, stdout
 if TYPE_CHECKING:
     from ..batch import BatchReport
     from ..decide import Rule
+    from ..models.registry import Detector
 
 INPUTS = typer.Argument(..., metavar="FILES|FOLDER", help="Images, or folders of images.")
 MODEL = typer.Option("segmitos", "--model", help="Detector, or detector@version ('models' lists them).")
@@ -28,6 +29,8 @@ MAX_AREA = typer.Option(None, "--max-area", min=0.0, help="Largest area of a det
 SMOOTHING = typer.Option(None, "--smoothing", min=0.0, help="Sigma in um of the Gaussian over the score map.")
 THRESHOLD = typer.Option(None, "--threshold", help="'otsu', or a number between 0 and 1.")
 DISTANCE = typer.Option(None, "--distance", min=0.0, help="Nearer than this many um, two blobs are one mitosis.")
+VERIFY = typer.Option(False, "--verify", help="Let a verifier look at each candidate once more.")
+VERIFIER = typer.Option(None, "--verifier", help="Which; the one of the model's card, else deepver. Means --verify.")
 RECURSIVE = typer.Option(False, "--recursive", "-r", help="Take the images in subfolders, too.")
 PICTURES = typer.Option(True, "--pictures/--no-pictures", help="Write overlays and score maps as PNG.")
 
@@ -47,6 +50,8 @@ def detect(
     recursive: bool = RECURSIVE,
     pictures: bool = PICTURES,
     models: Path | None = MODELS,
+    verify: bool = VERIFY,
+    verifier: str | None = VERIFIER,
 ) -> None:
     """Find mitoses in images and folders of images.
 
@@ -63,7 +68,8 @@ def detect(
         "min_distance_um": distance,
     }
     with errors_told():
-        report = detect_and_tell(inputs, model, out, mpp, device, wanted, recursive, pictures, models)
+        second = (verifier or "") if verify or verifier else None
+        report = detect_and_tell(inputs, model, out, mpp, device, wanted, recursive, pictures, models, second)
     if report.failed:
         raise typer.Exit(1)
 
@@ -78,8 +84,14 @@ def detect_and_tell(
     recursive: bool = False,
     pictures: bool = True,
     models: Path | None = None,
+    verifier: str | None = None,
 ) -> BatchReport:
     """Run a batch with progress and print its table.
+
+    Parameters
+    ----------
+    verifier : str, optional
+        See `second_look`; nothing verifies where absent.
 
     Raises
     ------
@@ -93,11 +105,33 @@ def detect_and_tell(
     files = find_fields(inputs, recursive, skip=out)
     choose_device(device)
     detector = load_detector(model, models)
-    rule = with_wishes(detector.card.decision_rule(), wanted or {})
-    job = detect_fields(files, detector, out, rule=rule, mpp=mpp, device=device, pictures=pictures)
+    second, rule = second_look(detector, verifier, models)
+    rule = with_wishes(rule, wanted or {})
+    job = detect_fields(files, detector, out, rule=rule, mpp=mpp, device=device, pictures=pictures, verifier=second)
     report = run_shown(job)
     tell(report, out)
     return report
+
+
+def second_look(detector: Detector, name: str | None, models: Path | None) -> tuple[Detector | None, Rule]:
+    """The verifier that was asked for, and the rule to start from.
+
+    Parameters
+    ----------
+    name : str or None
+        Verifier, or verifier@version; an empty one is that of the detector's card, else deepver. None = no verifier.
+
+    Raises
+    ------
+    WeightsError
+        If there is no such verifier.
+    """
+    from ..inference.verify import load_verifier, verified_rule
+
+    if name is None:
+        return None, detector.card.decision_rule()
+    loaded = load_verifier(name or str(detector.card.verified.get("verifier", "deepver")), models)
+    return loaded, verified_rule(detector.card)
 
 
 def with_wishes(rule: Rule, wanted: dict[str, Any]) -> Rule:

@@ -11,7 +11,20 @@ from rich.table import Table
 
 from .console import errors_told, run_shown, stdout
 from .datasets import KIND
-from .detect import AREA, DEVICE, MODEL, MODELS, MPP, SCORE, THRESHOLD, parse_threshold, with_wishes
+from .detect import (
+    AREA,
+    DEVICE,
+    MODEL,
+    MODELS,
+    MPP,
+    SCORE,
+    THRESHOLD,
+    VERIFIER,
+    VERIFY,
+    parse_threshold,
+    second_look,
+    with_wishes,
+)
 
 if TYPE_CHECKING:
     from ..measure import Measured
@@ -35,6 +48,8 @@ def evaluate(
     area: float | None = AREA,
     threshold: str | None = THRESHOLD,
     models: Path | None = MODELS,
+    verify: bool = VERIFY,
+    verifier: str | None = VERIFIER,
 ) -> None:
     """Compare detections with annotations: precision, recall, F with intervals, and a curve.
 
@@ -45,6 +60,8 @@ def evaluate(
     asked = any(value is not None for value in wanted.values())
     if detections is not None and asked:
         raise typer.BadParameter("a table holds decided detections: --score, --area and --threshold do not apply")
+    if detections is not None and (verify or verifier):
+        raise typer.BadParameter("a table holds decided detections: nothing is left to verify")
     with errors_told():
         from ..batch import read_detections  # imports torch: `--help` need not wait for it
         from ..datasets import open_samples
@@ -56,8 +73,10 @@ def evaluate(
             measured = measure_table(samples, read_detections(detections), radius, source=detections.name, mpp=mpp)
         else:
             detector = load_detector(model, models)
-            rule = with_wishes(detector.card.decision_rule(), wanted)
-            measured = run_shown(measure_model(samples, detector, radius, rule=rule, mpp=mpp, device=device))
+            second, rule = second_look(detector, (verifier or "") if verify or verifier else None, models)
+            rule = with_wishes(rule, wanted)
+            job = measure_model(samples, detector, radius, rule=rule, mpp=mpp, device=device, verifier=second)
+            measured = run_shown(job)
         save(measured, out)
     tell(measured, out)
 

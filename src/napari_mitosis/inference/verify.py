@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ..decide import Decider, Rule
+from ..errors import WeightsError
 from ..evidence import CANDIDATE_COLUMNS, Evidence
 from ..field import Field
-from ..jobs import Job
+from ..jobs import Job, Progress, retold
 from ..models.card import ModelCard
-from ..models.registry import Detector
+from ..models.registry import Detector, load_detector
 from ..tables import DETECTION_COLUMNS
 from .examine import examine
+from .predict import predict
 
 VERIFIED_SCORES = ("detector", "verifier")
 # Candidates of a detector of boxes below this first score are not worth a second look.
@@ -69,6 +72,39 @@ def verify(field: Field, evidence: Evidence, verifier: Detector, rule: Rule, *, 
     return replace(evidence, candidates=frame, scores=VERIFIED_SCORES, model=model)
 
 
+def predict_verified(
+    field: Field, detector: Detector, verifier: Detector | None, *, device: str = "auto"
+) -> Job[Evidence]:
+    """`predict.predict`, then `verify` where there is a verifier; candidates are made by the detector's own rule.
+
+    Yields
+    ------
+    Progress
+        In hundredths; those of the candidates are the last ten.
+    """
+    if verifier is None:
+        return (yield from predict(field, detector, device=device))
+    # Both read pixels; a field that is decoded whole at each read is decoded once.
+    field = field.loaded()
+    evidence = yield from retold(predict(field, detector, device=device), lambda p: _part(p, 0, 90))
+    job = verify(field, evidence, verifier, detector.card.decision_rule(), device=device)
+    return (yield from retold(job, lambda p: _part(p, 90, 10)))
+
+
+def load_verifier(name: str, folder: Path | None = None) -> Detector:
+    """As `models.registry.load_detector`, for what examines candidates only.
+
+    Raises
+    ------
+    WeightsError
+        If there is no such version here, or it is no verifier.
+    """
+    loaded = load_detector(name, folder)
+    if loaded.card.kind != "verifier":
+        raise WeightsError(f"{loaded.card.name} is a detector; it cannot verify what another one found")
+    return loaded
+
+
 def verified_rule(card: ModelCard) -> Rule:
     """How to decide on verified candidates of a detector: as its card says, else both scores weigh alike."""
     known = card.verified_rule()
@@ -82,6 +118,11 @@ def _for_candidates(evidence: Evidence, rule: Rule) -> Rule:
     if evidence.candidates is not None:
         return replace(rule, threshold=_FLOOR)
     return rule
+
+
+def _part(step: Progress, first: int, share: int) -> Progress:
+    done = share * min(1.0, step.done / step.total) if step.total else 0.0
+    return replace(step, done=first + int(done), total=100)
 
 
 def _boxes(found: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
