@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from ..datasets.crops import Crop
@@ -53,6 +54,7 @@ class DeepDetSystem:
         Hard negatives that the start was trained with (``mined.json`` beside it) are the first ones here, too: it
         must have been trained on these samples, in this order.
         """
+        torch.manual_seed(seed)  # the heads are fresh, and a fold must not depend on the one before
         network = CompactDeepDet()
         mined = None
         if start is not None:

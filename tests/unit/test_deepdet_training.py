@@ -1,0 +1,167 @@
+"""The training of box detectors: boxes follow their figures through the augmentation; folds start, go on and end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_mitosis import jobs
+from napari_mitosis.datasets.sample import Sample
+from napari_mitosis.errors import WeightsError
+from napari_mitosis.field import Field
+from napari_mitosis.models.deepdet import CompactDeepDet
+from napari_mitosis.models.rpn import CompactRPN
+from napari_mitosis.models.segmitos import CompactSegMitos
+from napari_mitosis.models.weights import load_weights
+from napari_mitosis.tables import annotations_frame
+from napari_mitosis.training.augment import Augmentation
+from napari_mitosis.training.box_training import BoxMiner, BoxRecipe, OutlinedFields, box_batch, train_boxes
+from napari_mitosis.training.checkpoint import save_tensors
+from napari_mitosis.training.deepdet import DeepDetSystem
+from napari_mitosis.training.systems import system
+from napari_mitosis.training.windows import Window
+
+PLAIN = Augmentation(crop_px=160, zoom=(0.85, 1.2), stain=0.0, offset=0.0, blur_share=0.0, noise=0.0, jpeg_share=0.0)
+BARS = ((60, 70, 41, 15), (150, 90, 12, 30), (200, 210, 25, 25))
+
+
+def bars_sample(masked: bool = True, seed: int = 0) -> Sample:
+    """Dark bars (top, left, height, width) on pale noise, each a mitosis."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.normal(210, 6, (256, 288, 3))
+    mask = np.zeros((256, 288), dtype=np.uint16)
+    for number, (y, x, h, w) in enumerate(BARS, start=1):
+        pixels[y : y + h, x : x + w] = 40
+        mask[y : y + h, x : x + w] = number
+    centres = np.array([[y + (h - 1) / 2, x + (w - 1) / 2] for y, x, h, w in BARS])
+    field = Field.from_array(pixels.clip(0, 255).astype(np.uint8), 0.25, f"bars{seed}")
+    return Sample(field, annotations_frame(centres[:, 0], centres[:, 1]), mask if masked else None, "A", "bars")
+
+
+def short(steps: int = 3) -> BoxRecipe:
+    recipe = BoxRecipe()
+    windows = replace(
+        recipe.windows,
+        fields=replace(recipe.windows.fields, steps=steps, checkpoint_every=1),
+        fields_batch=4,
+        fields_augmentation=replace(PLAIN, crop_px=96),
+    )
+    return replace(recipe, windows=windows)
+
+
+def test_boxes_are_drawn_about_the_turned_figure():
+    fields = OutlinedFields([bars_sample()])
+    rng = np.random.default_rng(0)
+    checked = 0
+    for _ in range(6):
+        windows = [fields.window(0, y + h / 2, x + w / 2) for y, x, h, w in BARS]
+        crops, boxes, ignore = box_batch(windows, rng, PLAIN)
+        assert crops.shape == (3, 3, 160, 160)
+        assert ignore.shape == (3, 160, 160)
+        for k, (crop, own) in enumerate(zip(crops, boxes, strict=True)):
+            assert own.shape == (3, 4)
+            # The figure in the middle is alone in a square of 64 px.
+            dark = torch.nonzero(crop[0, 48:112, 48:112] < 125) + 48
+            seen = torch.cat([dark.amin(dim=0) - 0.5, dark.amax(dim=0) + 0.5])
+            torch.testing.assert_close(own[k], seen.float(), rtol=0, atol=1.6)
+            checked += 1
+    assert checked == 18
+
+
+def test_a_centre_alone_gets_the_fixed_box_however_it_is_turned():
+    fields = OutlinedFields([bars_sample(masked=False)])
+    how = replace(PLAIN, zoom=(1.0, 1.0))
+    _, boxes, _ = box_batch([fields.window(0, 80.0, 77.0)] * 8, np.random.default_rng(1), how)
+    mosaic = Window(np.zeros((288, 288, 3), np.uint8), np.zeros((288, 288), bool), np.array([[140.0, 150.0]]))
+    _, others, _ = box_batch([mosaic] * 8, np.random.default_rng(2), how)
+    for own in (*boxes, *others):
+        size = own[:, 2:] - own[:, :2]
+        assert size.min() > 29.5
+        assert size.max() < 30.01
+    none = Window(np.zeros((288, 288, 3), np.uint8), np.zeros((288, 288), bool), np.zeros((0, 2)))
+    assert box_batch([none], np.random.default_rng(0), how)[1][0].shape == (0, 4)
+
+
+def test_hard_negatives_lie_far_from_mitoses_and_are_kept(tmp_path):
+    torch.manual_seed(0)
+    sample = bars_sample()
+    fields = OutlinedFields([sample])
+    path = tmp_path / "mined.json"
+    miner = BoxMiner(fields, 2, 10, path)
+    network = CompactDeepDet()
+    miner.before_step(1, network)
+    assert miner.places == []
+    miner.before_step(2, network)
+    assert 0 < len(miner.places) <= 10
+    places = np.array([p[1:] for p in miner.places])
+    distance = np.linalg.norm(places[:, None] - sample.centroids_yx()[None], axis=2)
+    assert distance.min() > 40
+    assert BoxMiner(fields, 2, 10, path).places == miner.places
+
+
+def test_a_fold_starts_from_segmitos_and_a_killed_one_goes_on(tmp_path):
+    torch.manual_seed(0)
+    start = tmp_path / "segmitos" / "model.safetensors"
+    save_tensors(start, CompactSegMitos().state_dict(), {})
+    (start.parent / "mined.json").write_text("[[0, 20.0, 20.0], [0, 80.0, 77.0], [9, 1.0, 1.0]]")
+    recipe = DeepDetSystem(recipe=short())
+    samples = [bars_sample()]
+
+    def job(name):
+        return recipe.fold(samples, [], start, tmp_path / name, seed=3)
+
+    whole = jobs.run(job("whole"))
+    killed = job("killed")
+    next(killed)
+    next(killed)
+    killed.close()
+    went_on = jobs.run(job("killed"))
+    for key, value in whole.state_dict().items():
+        torch.testing.assert_close(went_on.state_dict()[key], value, rtol=1e-4, atol=1e-5)
+    loaded = CompactDeepDet()
+    load_weights(loaded, tmp_path / "whole" / "model.safetensors")
+    begun = CompactSegMitos().state_dict()
+    assert not torch.equal(loaded.state_dict()["features.lateral.0.0.weight"], begun["lateral.0.0.weight"])
+
+
+def test_what_the_start_took_for_mitoses_comes_first(tmp_path):
+    path = tmp_path / "mined.json"
+    path.write_text("[[0, 20.0, 20.0], [0, 80.0, 77.0], [9, 1.0, 1.0]]")
+    fields = OutlinedFields([bars_sample()])
+    # The second lies on a mitosis, the third in no field of these.
+    assert BoxMiner(fields, 2, 10, path).places == [(0, 20.0, 20.0)]
+
+
+def test_the_rpn_is_taken_out_of_deepdet(tmp_path):
+    torch.manual_seed(0)
+    deepdet = CompactDeepDet()
+    start = tmp_path / "model.safetensors"
+    save_tensors(start, deepdet.state_dict(), {})
+    taken = jobs.run(system("rpn").fold([], [], start, tmp_path / "fold", seed=0))
+    assert isinstance(taken, CompactRPN)
+    for key, value in taken.state_dict().items():
+        assert torch.equal(value, deepdet.state_dict()[key])
+    loaded = CompactRPN()
+    load_weights(loaded, tmp_path / "fold" / "model.safetensors")
+    with pytest.raises(WeightsError, match="taken out of a trained DeepDet"):
+        jobs.run(system("rpn").fold([], [], None, tmp_path / "fold", seed=0))
+
+
+@pytest.mark.parametrize("name", ["deepdet", "rpn"])
+def test_cards_name_the_detector_and_its_size(name):
+    card = system(name).card(version="1.0.0", seed=0)
+    network = CompactDeepDet() if name == "deepdet" else CompactRPN()
+    assert card.parameters == sum(p.numel() for p in network.parameters())
+    assert (card.detector, card.config) == (name, "compact")
+    assert card.decision_rule().min_score == 0.5
+
+
+def test_training_lowers_the_loss(tmp_path):
+    torch.manual_seed(0)
+    losses = []
+    job = train_boxes(CompactDeepDet(), [bars_sample()], [], short(8), tmp_path)
+    jobs.run(job, lambda p: losses.append(p.metrics["loss"]))
+    assert losses[-1] < 0.9 * losses[0]
