@@ -205,8 +205,9 @@ def _low_precision() -> torch.autocast:
 
 
 def _only(network: CompactMSSN, part: nn.Module) -> None:
-    """Let gradients flow to one part only."""
+    """Let gradients flow to one part only; those of another stage would still count when gradients are clipped."""
     network.requires_grad_(False)
+    network.zero_grad(set_to_none=True)
     part.requires_grad_(True)
 
 
