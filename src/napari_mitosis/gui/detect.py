@@ -20,10 +20,11 @@ from .fields import OpenFields
 from .layers import scale_field_layer
 from .live import LiveDecisions
 from .panel import DetectPanel
+from .results import ResultView
+from .why import Why, why_job
 from .worker import JobThread, Workers
 
 THROTTLE_MS = 16
-LABELS_AFTER_MS = 250
 
 
 class DetectDock(QWidget):
@@ -51,9 +52,6 @@ class DetectDock(QWidget):
         self._shown: Any = None
         self._throttle = QSignalThrottler(parent=self)
         self._throttle.setTimeout(THROTTLE_MS)
-        self._labels_timer = QTimer(self)
-        self._labels_timer.setSingleShot(True)
-        self._labels_timer.setInterval(LABELS_AFTER_MS)
         self._run: JobThread | None = None
         self._run_key: Any = None
         self._at = -1
@@ -61,6 +59,7 @@ class DetectDock(QWidget):
         self._down = False
         self._offer(cards)
         self.fields = OpenFields(viewer, self.session, self)
+        self.view = ResultView(self.session, self.fields, self.panel, self)
         self._connect()
         self.fields.changed.connect(self._list_fields)
         self.fields.refused.connect(self._complain)
@@ -84,10 +83,11 @@ class DetectDock(QWidget):
         panel.run_panel.model.currentIndexChanged.connect(self._update_ready)
         panel.rule.rule_edited.connect(self._rule_edited)
         panel.rule.reset_wanted.connect(self._reset_rule)
-        panel.toggled.connect(self._toggled)
+        panel.toggled.connect(self.view.toggled)
+        panel.boxes_wanted.connect(self._make_boxes)
+        panel.why_wanted.connect(self._ask_why)
         panel.step_wanted.connect(self.go)
         self._throttle.triggered.connect(self._decide)
-        self._labels_timer.timeout.connect(self._update_labels)
         session.active_changed.connect(self._show_field)
         session.closed.connect(self._field_closed)
         session.field_changed.connect(self._field_changed)
@@ -104,6 +104,7 @@ class DetectDock(QWidget):
             "score_map": panel.toggles["score_map"].click,
             "detections": panel.toggles["detections"].click,
             "labels": panel.toggles["labels"].click,
+            "boxes": panel.toggles["boxes"].click,
             "score_down": lambda: panel.rule.step_score(-1),
             "score_up": lambda: panel.rule.step_score(1),
             "area_down": lambda: panel.rule.step_area(-1),
@@ -121,7 +122,8 @@ class DetectDock(QWidget):
             return
         self.panel.say("")
         self._run_key = key
-        job = self.session.detection(key, card.name, self.panel.run_panel.device.currentText())
+        panel = self.panel.run_panel
+        job = self.session.detection(key, card.name, panel.device.currentText(), panel.verifier)
         self.panel.run_panel.set_running(self.session[key].field.name)
         self._run = self.workers.start(
             job,
@@ -152,10 +154,7 @@ class DetectDock(QWidget):
             if key in self.session:
                 self.panel.say("The field changed during the run, so its result was dropped.")
             return
-        here = key == self.session.active
-        results = self.fields.results(str(key))
-        results.show_evidence(result.evidence, here and self.panel.wants("score_map"))
-        results.show_detections(result, here and self.panel.wants("detections"))
+        self.view.landed(result)
 
     def _failed(self, error: Exception) -> None:
         text = str(error) if isinstance(error, MitosisError) else f"Detection failed: {error or type(error).__name__}"
@@ -193,7 +192,7 @@ class DetectDock(QWidget):
         state = self.session.current
         if state is not None and state.result is not None:
             self._wanted_rule = None
-            rule = state.result.card.decision_rule()
+            rule = state.result.preset
             self.panel.rule.set_rule(rule, state.result.threshold)
             self.live.request(self.session.active, rule)
 
@@ -205,12 +204,7 @@ class DetectDock(QWidget):
     # Showing
 
     def _result_changed(self, key: Any) -> None:
-        state = self.session[key]
-        results = self.fields.results(str(key))
-        if state.result is None:
-            results.remove()
-        else:
-            results.show_detections(state.result)
+        self.view.decided(key)
         if key == self.session.active:
             self._show_result()
 
@@ -221,17 +215,16 @@ class DetectDock(QWidget):
         panel = self.panel
         panel.summary.show_result(result)
         self._at = -1
-        panel.set_results(result is not None, len(result.detections) if result is not None else 0)
+        panel.set_results(result)
         if state is None or result is None:
             panel.rule.set_rule(None)
             panel.rule.histogram.set_scores(np.empty(0), np.empty(0))
             return
+        panel.rule.set_evidence(result.evidence, result.preset)
         if self._wanted_rule is None:
             panel.rule.set_rule(state.rule, result.threshold)
         scores = (frame["score"].to_numpy() for frame in (result.candidates, result.detections))
         panel.rule.histogram.set_scores(*scores)
-        if panel.wants("labels"):
-            self._labels_timer.start()
 
     def _show_field(self, *_: object) -> None:
         """Another field is looked at."""
@@ -243,15 +236,9 @@ class DetectDock(QWidget):
             panel.field.setCurrentIndex(panel.field.findData(key))
         state = self.session.current
         panel.set_field(state.field if state is not None else None)
-        self._show_layers()
+        self.view.show_layers()
         self._show_result()
         self._update_ready()
-
-    def _show_layers(self) -> None:
-        """Show the active field with its results, and hide the others."""
-        key = self.session.active
-        wanted = {name: self.panel.wants(name) for name in self.panel.toggles}
-        self.fields.show_only(None if key is None else str(key), wanted)
 
     def _list_fields(self) -> None:
         field = self.panel.field
@@ -277,28 +264,6 @@ class DetectDock(QWidget):
             scale_field_layer(self.fields.layer(str(key)), mpp)
             self.session.set_mpp(key, mpp)
 
-    def _toggled(self, name: str, on: bool) -> None:
-        if name == "labels" and on:
-            self._update_labels()
-        state = self.session.current
-        if name != "labels" and on and state is not None and state.result is not None:
-            results = self.fields.results(str(self.session.active))
-            if name == "detections":
-                results.show_detections(state.result, True)
-            elif results.score_map not in results.all():
-                results.show_evidence(state.result.evidence, True)
-        self._show_layers()
-
-    def _update_labels(self) -> None:
-        """Make the concentric labels anew: of the annotations where the field has them, else of the detections."""
-        state = self.session.current
-        if state is None or not self.panel.wants("labels"):
-            return
-        points = state.centroids_yx()
-        if points is not None and state.field.mpp is not None:
-            results = self.fields.results(str(self.session.active))
-            results.show_labels(points, state.field.shape, state.field.mpp, True)
-
     def go(self, step: int) -> None:
         """Centre the next (1) or previous (-1) detection, best score first."""
         state = self.session.current
@@ -309,7 +274,42 @@ class DetectDock(QWidget):
         row = frame.iloc[self._at]
         results = self.fields.results(str(self.session.active))
         results.look_at(self._at, (float(row["y_px"]), float(row["x_px"])))
-        self.panel.show_position(self._at, len(frame), float(row["score"]), float(row["area_um2"]))
+        self.panel.show_position(self._at, len(frame), {str(k): float(v) for k, v in row.items()})
+
+    def _make_boxes(self) -> None:
+        """Boxes from centroids, in a worker."""
+        job = self.view.centroid_boxes()
+        if job is not None:
+            self.workers.start(
+                job,
+                succeeded=lambda made: self.panel.say(self.view.show_centroid_boxes(made)),
+                failed=self._failed_aside,
+            )
+
+    def _ask_why(self) -> None:
+        """Compare the figure that is looked at with known ones, in a worker."""
+        state = self.session.current
+        if state is None or state.result is None or not len(state.result.detections):
+            return
+        if self._at < 0:
+            self.go(1)
+        row = state.result.detections.iloc[self._at]
+        annotated = [
+            (one.field, one.annotations)
+            for one in (self.session[key] for key in self.session)
+            if one.annotations is not None and one.field.mpp is not None
+        ]
+        point, device = (float(row["y_px"]), float(row["x_px"])), self.panel.run_panel.device.currentText()
+        job = why_job(self.session, state.result.card.name, state.field, point, annotated, device)
+        self.panel.say("Comparing with known figures…")
+        self.workers.start(job, succeeded=self._show_why, failed=self._failed_aside)
+
+    def _show_why(self, why: Why) -> None:
+        self.panel.say("")
+        self.panel.why_panel.show_why(why)
+
+    def _failed_aside(self, error: Exception) -> None:
+        self._complain(str(error) or type(error).__name__)
 
     # Saying why not
 
@@ -346,7 +346,7 @@ class DetectDock(QWidget):
             return
         self._down = True
         self._throttle.cancel()
-        self._labels_timer.stop()
+        self.view.stop()
         self.workers.shutdown()
         self.fields.disconnect_all()
         keys.unbind(self.viewer)

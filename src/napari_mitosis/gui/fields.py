@@ -80,11 +80,7 @@ class OpenFields(QObject):
         for other, owner in self._owners.items():
             here = other == key or side_by_side
             owner.visible = here
-            results = self._results[other]
-            for name in ("score_map", "detections", "labels"):
-                layer = getattr(results, name)
-                if layer is not None:
-                    layer.visible = here and wanted[name]
+            self._results[other].show(wanted if here else None)
 
     def disconnect_all(self) -> None:
         """Stop following the viewer."""

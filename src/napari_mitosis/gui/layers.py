@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from napari.components import ViewerModel
-from napari.layers import Image, Labels, Layer, Points
+from napari.layers import Image, Labels, Layer, Points, Shapes
 from napari.utils import Colormap, DirectLabelColormap
 from napari.utils.colormaps import ensure_colormap
 from numpy.typing import NDArray
@@ -21,9 +22,8 @@ from ..resolution import check_mpp
 from ..samples import ANNOTATIONS_KEY
 from ..session import Result
 from ..tables import check_annotations
-
-OWNER_KEY = "napari_mitosis_of"
-"""In a result layer's metadata: the unique id of the field's layer."""
+from .places import OWNER_KEY, insert_above, look_at, placed
+from .weights import Weights
 
 CLEAR_BELOW = 0.35
 """Scores below this fade out, so that the score map does not darken the tissue."""
@@ -36,6 +36,15 @@ RING_COLOUR = "#00e63c"
 
 LABEL_INNER_UM, LABEL_OUTER_UM = 3.0, 6.0
 """The fixed concentric label of the SegMitos paper, r12R24 at 0.25 um/px."""
+
+
+BOX_LINE_PX = 1.5
+KEPT_BOX, DROPPED_BOX = RING_COLOUR, "#9aa3b2"
+CENTROID_BOXES: Mapping[str, str] = MappingProxyType({"fixed boxes": "#ffb81c", "estimated boxes": "#56b4e9"})
+"""Boxes made of centroids, and their colours."""
+
+RANKS = ("score map ", "score map", "concentric labels", "boxes", *CENTROID_BOXES, "detections")
+"""Which result lies above which, lowest first; "score map " with a name behind it is one of several."""
 
 
 def is_field_layer(layer: object) -> bool:
@@ -84,11 +93,23 @@ def scale_field_layer(layer: Image, mpp: float) -> None:
         layer.metadata = {**layer.metadata, FIELD_KEY: known.with_mpp(mpp)}
 
 
-def score_map(evidence: Evidence) -> NDArray[np.float32]:
-    """The mean of a field's score maps, shape (h, w), in [0, 1]: what the network saw, before any smoothing."""
-    maps = [np.asarray(one, dtype=np.float32) for one in evidence.maps.values()]
-    mean: NDArray[np.float32] = maps[0] if len(maps) == 1 else np.mean(maps, axis=0, dtype=np.float32)
-    return mean
+def score_map(evidence: Evidence, weights: Weights = ()) -> NDArray[np.float32]:
+    """A field's score maps as one, shape (h, w), in [0, 1]: what the network saw, before any smoothing.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        With at least one map.
+    weights : tuple of (str, float)
+        Of a rule. Those that name no map (scores of candidates) do not matter: then it is the plain mean.
+    """
+    shares = {name: share for name, share in weights if name in evidence.maps} or dict.fromkeys(evidence.maps, 1.0)
+    total = sum(shares.values())
+    fused = np.zeros(next(iter(evidence.maps.values())).shape, dtype=np.float32)
+    for name, share in shares.items():
+        if share > 0:
+            fused += evidence.maps[name].astype(np.float32) * np.float32(share / total)
+    return np.minimum(fused, np.float32(1))
 
 
 def clear_magma() -> Colormap:
@@ -100,7 +121,7 @@ def clear_magma() -> Colormap:
 
 
 class FieldLayers:
-    """The result layers of one field: score map, detections, concentric labels.
+    """The result layers of one field: score maps, concentric labels, boxes, detections, in this order.
 
     A layer that its user has deleted stays away until it is asked for again.
 
@@ -111,41 +132,103 @@ class FieldLayers:
         The field's layer. It is never changed here.
     bury : callable
         Takes layers that are to go.
+
+    Attributes
+    ----------
+    maps : dict of str to Image
+        Each score map on its own, where there are several; hidden at first.
     """
 
     def __init__(self, viewer: ViewerModel, owner: Image, bury: Callable[[list[Layer]], None]) -> None:
         self._viewer = viewer
         self._owner = owner
         self._bury = bury
+        self._weights: Weights = ()
+        self._set_aside: list[Layer] = []
+        self.maps: dict[str, Image] = {}
         self.score_map: Image | None = None
         self.detections: Points | None = None
         self.labels: Labels | None = None
+        self.boxes: Shapes | None = None
+        self.centroid_boxes: dict[str, Shapes] = {}
+
+    def _named(self) -> list[tuple[str, Layer]]:
+        """Every layer made here with its name, lowest first; some may be gone from the viewer."""
+        singles = [(f"score map {name}", layer) for name, layer in self.maps.items()]
+        others = (
+            ("score map", self.score_map), ("concentric labels", self.labels), ("boxes", self.boxes),
+            *self.centroid_boxes.items(), ("detections", self.detections),
+        )  # fmt: skip
+        return [*singles, *((name, layer) for name, layer in others if layer is not None)]
 
     def all(self) -> list[Layer]:
         """The layers that exist, lowest first."""
-        return [layer for layer in (self.score_map, self.labels, self.detections) if self._alive(layer)]
+        return [layer for _, layer in self._named() if self._alive(layer)]
 
-    def show_evidence(self, evidence: Evidence, visible: bool) -> None:
-        """Show the score map of new evidence, below the detections."""
-        data = score_map(evidence)
-        stride = evidence.stride
-        place = self._placed((stride, stride), (stride - 1) / 2)
-        layer = self.score_map
+    def show(self, wanted: Mapping[str, bool] | None) -> None:
+        """Show the kinds of layers that are wanted; None: the field is not looked at, hide them all."""
+        switched = ("score_map", "detections", "labels", "boxes")
+        kinds = {name: getattr(self, name) for name in switched}
+        for name, layer in kinds.items():
+            if layer is not None:
+                layer.visible = wanted is not None and wanted[name]
+        others = [*self.maps.values(), *self.centroid_boxes.values()]
+        if wanted is None:
+            self._set_aside += [layer for layer in others if layer.visible]
+            for layer in self._set_aside:
+                layer.visible = False
+        else:
+            for layer in self._set_aside:
+                layer.visible = True
+            self._set_aside = []
+
+    def show_evidence(self, evidence: Evidence, visible: bool, weights: Weights = ()) -> None:
+        """Show the score maps of new evidence: fused by the weights, and each on its own but hidden."""
+        singles = evidence.maps if len(evidence.maps) > 1 else {}
+        gone: list[Layer] = [layer for name, layer in self.maps.items() if name not in singles]
+        self.maps = {name: layer for name, layer in self.maps.items() if name in singles}
+        if not evidence.maps and self.score_map is not None:
+            gone.append(self.score_map)
+            self.score_map = None
+        self._bury([*gone, *self.centroid_boxes.values()])
+        self.centroid_boxes = {}
+        for name, one in singles.items():
+            known = self.maps.get(name)
+            self.maps[name] = self._show_map(known, one.astype(np.float32), evidence.stride, f"score map {name}", None)
+        if evidence.maps:
+            self._weights = weights
+            fused = score_map(evidence, weights)
+            self.score_map = self._show_map(self.score_map, fused, evidence.stride, "score map", visible)
+
+    def show_weights(self, evidence: Evidence, weights: Weights) -> None:
+        """Fuse the score maps that are shown by other weights, in place."""
+        if self.score_map is not None and self._alive(self.score_map) and weights != self._weights:
+            self._weights = weights
+            if len(evidence.maps) > 1:
+                self.score_map.data = score_map(evidence, weights)
+
+    def _show_map(
+        self, layer: Image | None, data: NDArray[np.float32], stride: float, name: str, visible: bool | None
+    ) -> Image:
+        """Bring a layer up to date or make it; `visible` None leaves a layer as it is and hides a new one."""
+        place = placed(self._owner, (stride, stride), (stride - 1) / 2)
         if layer is not None and self._alive(layer):  # of another model, whose stride may be another
-            layer.data, layer.scale, layer.translate, layer.visible = data, place["scale"], place["translate"], visible
-            return
-        self.score_map = Image(
+            layer.data, layer.scale, layer.translate = data, place["scale"], place["translate"]
+            layer.visible = layer.visible if visible is None else visible
+            return layer
+        made = Image(
             data,
-            name=f"{self._owner.name}: score map",
+            name=f"{self._owner.name}: {name}",
             colormap=clear_magma(),
             contrast_limits=(0.0, 1.0),
             blending="translucent",
             opacity=0.6,
             interpolation2d="linear",
-            visible=visible,
+            visible=bool(visible),
             **place,
         )
-        self._add(self.score_map, 1)
+        self._add(made, name)
+        return made
 
     def show_detections(self, result: Result, visible: bool | None = None) -> None:
         """Bring the Points layer up to date, in place. `visible` other than None makes it anew if it is gone."""
@@ -153,7 +236,7 @@ class FieldLayers:
         if layer is None and visible is None:
             return
         points = result.detections[["y_px", "x_px"]].to_numpy(dtype=np.float64)
-        features = result.detections[["score", "area_um2"]].assign(label="mitosis")
+        features = result.detections.drop(columns=["y_px", "x_px", "y_um", "x_um"]).assign(label="mitosis")
         if layer is None:
             layer = self.detections = Points(
                 np.empty((0, 2)),
@@ -165,9 +248,9 @@ class FieldLayers:
                 border_color=RING_COLOUR,
                 border_width=0.1,
                 features={"score": np.empty(0), "area_um2": np.empty(0), "label": np.empty(0, dtype=object)},
-                **self._placed((1.0, 1.0), 0.0),
+                **placed(self._owner),
             )
-            self._add(layer, 3)
+            self._add(layer, "detections")
         if visible is not None:
             layer.visible = visible
         layer.selected_data = set()
@@ -192,18 +275,46 @@ class FieldLayers:
             colormap=DirectLabelColormap(color_dict=colours),
             opacity=0.45,
             visible=visible,
-            **self._placed((float(stride), float(stride)), (stride - 1) / 2),
+            **placed(self._owner, (float(stride), float(stride)), (stride - 1) / 2),
         )
-        self._add(self.labels, 2)
+        self._add(self.labels, "concentric labels")
+
+    def show_boxes(self, edges: NDArray[np.float64], kept: NDArray[np.bool_], visible: bool) -> None:
+        """Show boxes, edges (n, 4) y0, x0, y1, x1 in pixels of the field: kept ones green, dropped ones grey."""
+        colours = [KEPT_BOX if one else DROPPED_BOX for one in kept]
+        self.boxes = self._show_shapes(self.boxes, edges, colours, "boxes")
+        self.boxes.visible = visible
+
+    def show_centroid_boxes(self, boxes: Mapping[str, NDArray[np.float64]]) -> None:
+        """Show boxes made of centroids side by side, one layer for each kind, such as fixed and estimated ones."""
+        for name, edges in boxes.items():
+            colours = [CENTROID_BOXES[name]] * len(edges)
+            self.centroid_boxes[name] = self._show_shapes(self.centroid_boxes.get(name), edges, colours, name)
+            self.centroid_boxes[name].visible = True
+
+    def _show_shapes(self, layer: Shapes | None, edges: NDArray[np.float64], colours: list[str], name: str) -> Shapes:
+        """Bring a layer of rectangles up to date, in place, or make it."""
+        alive = self._alive(layer)
+        if layer is None or not alive:
+            layer = Shapes(
+                None,
+                ndim=2,
+                name=f"{self._owner.name}: {name}",
+                face_color="transparent",
+                **placed(self._owner),
+            )
+        layer.data = []
+        if len(edges):
+            y0, x0, y1, x1 = edges.T
+            corners = np.stack([np.stack(pair, axis=1) for pair in ((y0, x0), (y0, x1), (y1, x1), (y1, x0))], axis=1)
+            layer.add_rectangles(corners, edge_width=BOX_LINE_PX, edge_color=colours, face_color="transparent")
+        if not alive:
+            self._add(layer, name)
+        return layer
 
     def look_at(self, row: int, centre_px: tuple[float, float]) -> None:
         """Centre a place of the field, close up, and select this row of the detections layer."""
-        world = self._owner.data_to_world(centre_px)
-        # napari 0.9 moved the camera; older ones have it at the viewer itself.
-        camera = getattr(self._viewer, "scene", self._viewer).camera
-        camera.center = tuple(float(value) for value in world)
-        field_zoom = 1.0 / float(self._owner.scale[-1])  # one field pixel on one screen pixel
-        camera.zoom = max(camera.zoom, field_zoom)
+        look_at(self._viewer, self._owner, centre_px)
         layer = self.detections
         if layer is not None and self._alive(layer) and row < len(layer.data):
             layer.selected_data = {row}
@@ -212,42 +323,26 @@ class FieldLayers:
     def remove(self) -> None:
         """Take the result layers away."""
         self._bury(self.all())
-        self.score_map = self.detections = self.labels = None
+        self.score_map = self.detections = self.labels = self.boxes = None
+        self.maps, self.centroid_boxes, self._set_aside = {}, {}, []
 
     def renamed(self) -> None:
         """Follow the name of the field's layer."""
-        for layer, what in (
-            (self.score_map, "score map"), (self.labels, "concentric labels"), (self.detections, "detections")
-        ):  # fmt: skip
-            if layer is not None and self._alive(layer):
+        for what, layer in self._named():
+            if self._alive(layer):
                 layer.name = f"{self._owner.name}: {what}"
 
     def _alive(self, layer: Layer | None) -> bool:
         return layer is not None and layer in self._viewer.layers
 
-    def _placed(self, cell_px: tuple[float, float], offset_px: float) -> dict[str, Any]:
-        """Scale, place and owner of a layer whose first cell has its centre at `offset_px` of the field."""
-        owner = self._owner
-        scale = np.asarray(owner.scale[-2:], dtype=np.float64)
-        place = np.asarray(owner.translate[-2:], dtype=np.float64)
-        return {
-            "scale": tuple(scale * cell_px),
-            "translate": tuple(place + scale * offset_px),
-            "units": owner.units[-2:],
-            "metadata": {OWNER_KEY: str(owner.unique_id)},
-        }
+    def _add(self, layer: Layer, name: str) -> None:
+        """Insert above the field's layer and those results that lie lower."""
+        lower = [other for known, other in self._named() if other is not layer and _rank(known) <= _rank(name)]
+        insert_above(self._viewer, layer, [self._owner, *lower])
 
-    def _add(self, layer: Layer, rank: int) -> None:
-        """Insert above the field's layer and those results that lie lower; the selection stays as it was."""
-        layers = self._viewer.layers
-        ranks = {id(self.score_map): 1, id(self.labels): 2, id(self.detections): 3}
-        above = [self._owner, *(other for other in self.all() if other is not layer and ranks[id(other)] < rank)]
-        at = max(layers.index(other) for other in above if other in layers) + 1
-        selected, active = set(layers.selection), layers.selection.active
-        layers.insert(at, layer)
-        layers.selection = {one for one in selected if one in layers}
-        if active is not None and active in layers:
-            layers.selection.active = active
+
+def _rank(name: str) -> int:
+    return RANKS.index(name) if name in RANKS else 0
 
 
 def result_owner(layer: object) -> str | None:

@@ -91,10 +91,12 @@ class LiveDecisions(QObject):
 
 def _needs_maps(old: Rule, new: Rule) -> bool:
     def of(rule: Rule) -> tuple[object, ...]:
-        return rule.smoothing_um, rule.threshold, rule.floor, rule.weights
+        return rule.smoothing_um, rule.threshold, rule.floor, rule.weights, rule.method, rule.disc_um
 
     return of(old) != of(new)
 
 
 def _cells(result: Result) -> int:
+    if result.evidence.candidates is not None:
+        return len(result.evidence.candidates)
     return sum(score_map.size for score_map in result.evidence.maps.values())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
@@ -19,10 +21,13 @@ from qtpy.QtWidgets import (
 from superqt.utils import signals_blocked
 
 from ..field import Field
+from ..session import Result
+from ..tables import DETECTION_COLUMNS
 from .keys import help_page, pretty
 from .rule_panel import RulePanel
 from .run_panel import RunPanel
 from .summary import Summary
+from .why import WhyPanel
 
 STYLE = """
 QLabel#faint { color: #9aa3b2; }
@@ -35,10 +40,16 @@ QPushButton#primary { background: #00813a; color: white; font-weight: bold; padd
 QPushButton#primary:hover { background: #009a45; }
 QPushButton#primary:disabled { background: rgba(127, 127, 127, 60); color: #8b93a1; }
 QToolButton { padding: 3px 7px; border-radius: 3px; }
-QToolButton:checked { background: #00813a; color: white; }
+QToolButton:disabled { background: transparent; color: #5b6270; }
+QToolButton:checked:enabled { background: #00813a; color: white; }
 QProgressBar { text-align: center; border-radius: 3px; min-height: 16px; max-height: 16px; color: white; }
 QProgressBar::chunk { background: #00813a; border-radius: 3px; }
 """
+
+NOT_YET = "Detect in this field first."
+
+COMPARES = "mssn"
+"""The detector that places figures in a space where alike ones are near."""
 
 WIDTH_PX = 312
 """Of the dock; more where the fonts need it."""
@@ -46,6 +57,7 @@ WIDTH_PX = 312
 TOGGLES = (
     ("score_map", "Score map", True, "What the network saw, before any threshold"),
     ("detections", "Detections", True, "A green ring of 15 µm about each mitosis"),
+    ("boxes", "Boxes", False, "Boxes of detections (green) and of dropped candidates (grey)"),
     ("labels", "Labels", False, "Concentric labels that a network is taught: disc, and a ring that the loss ignores"),
 )
 
@@ -56,6 +68,8 @@ class DetectPanel(QWidget):
     mpp_entered = Signal(float)
     toggled = Signal(str, bool)
     step_wanted = Signal(int)
+    boxes_wanted = Signal()
+    why_wanted = Signal()
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
@@ -85,15 +99,23 @@ class DetectPanel(QWidget):
         self.next = _tool("▶")
         self.position = _fitting(QLabel())
         self.position.setObjectName("faint")
+        self.figure = _fitting(QLabel())
+        self.figure.setObjectName("faint")
+        self.figure.setWordWrap(True)
+        self.centroid_boxes = _tool("Boxes from centroids")
+        self.why = _tool("Why?")
+        self.why_panel = WhyPanel()
         self.help = _tool("Keys")
         self.help.setToolTip(help_page())
         self._lay_out(parent)
         self.mpp.valueChanged.connect(lambda mpp: self.mpp_entered.emit(mpp) if mpp > 0 else None)
         self.previous.clicked.connect(lambda: self.step_wanted.emit(-1))
         self.next.clicked.connect(lambda: self.step_wanted.emit(1))
+        self.centroid_boxes.clicked.connect(self.boxes_wanted)
+        self.why.clicked.connect(self.why_wanted)
         self.help.clicked.connect(lambda: self.say(help_page()))
         self.set_field(None)
-        self.set_results(False, 0)
+        self.set_results(None)
         self.say("")
 
     def _toggle(self, name: str, text: str, on: bool, tip: str) -> QToolButton:
@@ -120,6 +142,9 @@ class DetectPanel(QWidget):
         column.addWidget(_line())
         column.addLayout(_row(*self.toggles.values(), None))
         column.addLayout(_row(self.previous, self.next, self.position))
+        column.addWidget(self.figure)
+        column.addLayout(_row(self.centroid_boxes, self.why, None))
+        column.addWidget(self.why_panel)
         column.addStretch(1)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
@@ -168,17 +193,48 @@ class DetectPanel(QWidget):
         )
         self.mpp.setStyleSheet("QDoubleSpinBox { border: 1px solid #ffb81c; }" if field.mpp is None else "")
 
-    def set_results(self, there: bool, count: int) -> None:
+    def set_results(self, result: Result | None) -> None:
         """Enable what needs a result, or say why it is disabled."""
+        count = len(result.detections) if result is not None else 0
         for button, name, what in ((self.previous, "previous", "Previous"), (self.next, "next", "Next")):
             button.setEnabled(count > 0)
-            why = "Nothing was detected." if there else "Detect in this field first."
+            why = "Nothing was detected." if result is not None else NOT_YET
             button.setToolTip(f"{what} detection, best score first ({pretty(name)})" if count else why)
         self.position.setText(f"{count} detections, best first" if count else "")
+        self.figure.setText("")
+        self.figure.setVisible(False)
+        self.why_panel.show_why(None)
+        compares = count > 0 and result is not None and result.card.detector == COMPARES
+        self.why.setEnabled(compares)
+        self.why.setToolTip(
+            "The known mitoses and mimics that this figure looks most like"
+            if compares
+            else "Only MSSN compares figures with known ones."
+        )
+        mapped = result is not None and bool(result.evidence.maps)
+        self.centroid_boxes.setEnabled(mapped)
+        self.centroid_boxes.setToolTip(
+            "Boxes about the mitoses: of fixed size, and as the score map suggests (DeepSeg)"
+            if mapped
+            else NOT_YET
+            if result is None
+            else "This model makes no score map that could suggest boxes."
+        )
 
-    def show_position(self, at: int, count: int, score: float, area_um2: float) -> None:
-        """Tell which detection is centred."""
-        self.position.setText(f"{at + 1} / {count} · score {score:.2f} · {area_um2:.0f} µm²")
+    def offer_maps(self, there: bool) -> None:
+        """Enable the score map's toggle, or say why it is disabled."""
+        button = self.toggles["score_map"]
+        button.setEnabled(there)
+        tip = TOGGLES[0][3]
+        button.setToolTip(f"{tip} ({pretty('score_map')})" if there else "This model finds boxes: it has no score map.")
+
+    def show_position(self, at: int, count: int, figure: Mapping[str, float]) -> None:
+        """Tell which detection is centred, and what is known of it."""
+        self.why_panel.show_why(None)
+        self.position.setText(f"{at + 1} / {count} · score {figure['score']:.2f} · {figure['area_um2']:.0f} µm²")
+        more = [f"{name} {figure[name]:.3g}" for name in figure if name not in DETECTION_COLUMNS]
+        self.figure.setText(" · ".join(more))
+        self.figure.setVisible(bool(more))
 
 
 def _tool(text: str) -> QToolButton:

@@ -1,4 +1,4 @@
-"""The sliders of a rule."""
+"""The sliders of a rule; which of them there are depends on what was seen."""
 
 from __future__ import annotations
 
@@ -6,15 +6,30 @@ from dataclasses import replace
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QPushButton, QWidget
 from superqt import QLabeledDoubleSlider
 from superqt.utils import signals_blocked
 
 from ..decide import Rule
+from ..evidence import Evidence
 from .histogram import ScoreHistogram
+from .weights import FusionWeights
 
 SCORE_STEP, AREA_STEP_UM2 = 0.02, 1.0
 NO_RULE = "Detect in this field first: there is nothing to tune yet."
+
+TIPS = {
+    "blobs": ("Keep blobs whose mean score is above this (keys , and .)", "Map cells above this make up the blobs"),
+    "peaks": (
+        "Keep peaks whose score is above this (keys , and .)",
+        "t: peaks of the disc mean are taken while they are above this",
+    ),
+    "candidates": (
+        "Keep candidates whose fused score is above this (keys , and .)",
+        "Candidates count whose first score is above this",
+    ),
+}
+"""For each kind of decision what score and threshold mean."""
 
 
 def slider(low: float, high: float, step: float, decimals: int, tip: str) -> QLabeledDoubleSlider:
@@ -30,7 +45,7 @@ def slider(low: float, high: float, step: float, decimals: int, tip: str) -> QLa
 
 
 class RulePanel(QWidget):
-    """Edits a `Rule`: score, area, smoothing and threshold. `rule_edited` carries each new one."""
+    """Edits a `Rule`. `rule_edited` carries each new one."""
 
     rule_edited = Signal(object)
     reset_wanted = Signal()
@@ -38,26 +53,35 @@ class RulePanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._rule: Rule | None = None
+        self._kind = "blobs"
+        self._displayed: dict[QLabeledDoubleSlider, float] = {}
         self.histogram = ScoreHistogram()
-        self.score = slider(0.0, 1.0, 0.01, 2, "Keep blobs whose mean score is above this (keys , and .)")
-        self.area = slider(0.0, 80.0, 0.5, 1, "Keep blobs larger than this, in µm² (keys 9 and 0)")
+        self.score = slider(0.0, 1.0, 0.01, 2, TIPS["blobs"][0])
+        self.weights = FusionWeights()
+        self.area = slider(0.0, 80.0, 0.5, 1, "Keep what is larger than this, in µm² (keys 9 and 0)")
         self.smoothing = slider(0.0, 3.0, 0.05, 2, "Gaussian sigma on the score map, in µm")
+        self.disc = slider(0.5, 6.0, 0.1, 2, "d: radius of the disc whose mean is taken, in µm; peaks lie 2d apart")
         self.mode = QComboBox()
         self.mode.addItems(["Otsu", "Fixed"])
         self.mode.setToolTip("Otsu: the threshold that splits this field's scores best, never below its floor.")
-        self.threshold = slider(0.01, 0.99, 0.01, 2, "Map cells above this make up the blobs")
+        self.threshold = slider(0.01, 0.99, 0.01, 2, TIPS["blobs"][1])
         self.reset = QPushButton("Reset")
         self.reset.clicked.connect(self.reset_wanted)
         self.histogram.score_dragged.connect(self.score.setValue)
         self._tips = {one: one.toolTip() for one in self._controls()}
         self._lay_out()
-        for one in (self.score, self.area, self.smoothing, self.threshold):
+        for one in self._sliders():
             one.valueChanged.connect(self._edited)
         self.mode.currentIndexChanged.connect(self._edited)
+        self.weights.edited.connect(self._weighed)
         self.set_rule(None)
+        self._show_rows("blobs", True)
+
+    def _sliders(self) -> tuple[QLabeledDoubleSlider, ...]:
+        return self.score, self.area, self.smoothing, self.disc, self.threshold
 
     def _controls(self) -> tuple[QWidget, ...]:
-        return self.score, self.area, self.smoothing, self.mode, self.threshold, self.reset, self.histogram
+        return *self._sliders(), self.weights, self.mode, self.reset, self.histogram
 
     def _lay_out(self) -> None:
         threshold = QHBoxLayout()
@@ -70,14 +94,49 @@ class RulePanel(QWidget):
         form.setHorizontalSpacing(6)
         form.addRow(self.histogram)
         form.addRow("Score >", self.score)
+        form.addRow(self.weights)
         form.addRow("Area µm² >", self.area)
         form.addRow("Smooth µm", self.smoothing)
-        form.addRow("Threshold", threshold)
+        form.addRow("Disc d µm", self.disc)
+        self._threshold_name = QLabel("Threshold")
+        form.addRow(self._threshold_name, threshold)
+        self._form = form
 
     @property
     def rule(self) -> Rule | None:
         """The rule as the sliders stand."""
         return self._rule
+
+    def set_evidence(self, evidence: Evidence, preset: Rule) -> None:
+        """Offer the sliders that make a difference for this evidence.
+
+        Parameters
+        ----------
+        evidence : Evidence
+        preset : Rule
+            What the model brings along: its method, and the scores it weighs.
+        """
+        kind = "candidates" if evidence.candidates is not None else preset.method
+        named = [name for name, _ in preset.weights]
+        self.weights.set_names(named if len(named) > 1 else evidence.weighable)
+        sizes = evidence.candidates["height_px"] if evidence.candidates is not None else None
+        alike = kind == "peaks" or (sizes is not None and len(sizes) > 1 and sizes.nunique() == 1)
+        lowest: Any = 0.0 if kind == "candidates" else 0.01
+        self.threshold.setMinimum(lowest)
+        self._show_rows(kind, not alike)
+
+    def _show_rows(self, kind: str, sized: bool) -> None:
+        self._kind = kind
+        blobs = kind == "blobs"
+        rows = ((self.area, sized), (self.smoothing, blobs), (self.disc, kind == "peaks"))
+        for one, there in rows:
+            one.setVisible(there)
+            name = self._form.labelForField(one)
+            if name is not None:
+                name.setVisible(there)
+        self.mode.setVisible(blobs)
+        self._threshold_name.setText({"candidates": "1st score >", "peaks": "Peaks t >"}.get(kind, "Threshold"))
+        self._tips[self.score], self._tips[self.threshold] = TIPS[kind]
 
     def set_rule(self, rule: Rule | None, found: float | None = None) -> None:
         """Show a rule, without a signal. None disables the sliders, and they say why.
@@ -99,15 +158,20 @@ class RulePanel(QWidget):
         with signals_blocked(self.mode):
             self.mode.setCurrentIndex(0 if otsu else 1)
         shown = ((self.score, rule.min_score), (self.area, rule.min_area_um2), (self.smoothing, rule.smoothing_um))
-        for one, value in shown:
-            _show(one, value)
+        for one, value in (*shown, (self.disc, rule.disc_um)):
+            self._show(one, value)
         if not otsu:
-            _show(self.threshold, float(rule.threshold))
+            self._show(self.threshold, float(rule.threshold))
         elif found is not None:
-            _show(self.threshold, found)
-        self.threshold.setEnabled(not otsu)
-        self.threshold.setToolTip("Found by Otsu; choose 'Fixed' to set it." if otsu else self._tips[self.threshold])
+            self._show(self.threshold, found)
+        self._displayed[self.threshold] = self.threshold.value()
+        self.weights.set_weights(rule.weights)
+        self._free_threshold(not otsu or self._kind != "blobs")
         self.histogram.set_line(rule.min_score)
+
+    def _free_threshold(self, free: bool) -> None:
+        self.threshold.setEnabled(free)
+        self.threshold.setToolTip(self._tips[self.threshold] if free else "Found by Otsu; choose 'Fixed' to set it.")
 
     def step_score(self, steps: int) -> None:
         """Move the score slider by keyboard steps."""
@@ -116,33 +180,46 @@ class RulePanel(QWidget):
 
     def step_area(self, steps: int) -> None:
         """Move the area slider by keyboard steps."""
-        if self.area.isEnabled():
+        if self.area.isEnabled() and not self.area.isHidden():
             self.area.setValue(self.area.value() + steps * AREA_STEP_UM2)
 
     def _edited(self) -> None:
-        if self._rule is None:
+        rule = self._rule
+        if rule is None:
             return
-        fixed = self.mode.currentIndex() == 1
+        if self._kind != "blobs":
+            threshold = self._value(self.threshold, rule.threshold)
+        else:
+            fixed = self.mode.currentIndex() == 1
+            threshold = self.threshold.value() if fixed else "otsu"
+            self._free_threshold(fixed)
         self._rule = replace(
-            self._rule,
-            min_score=self._value(self.score, self._rule.min_score),
-            min_area_um2=self._value(self.area, self._rule.min_area_um2),
-            smoothing_um=self._value(self.smoothing, self._rule.smoothing_um),
-            threshold=self.threshold.value() if fixed else "otsu",
+            rule,
+            min_score=self._value(self.score, rule.min_score),
+            min_area_um2=self._value(self.area, rule.min_area_um2),
+            smoothing_um=self._value(self.smoothing, rule.smoothing_um),
+            disc_um=self._value(self.disc, rule.disc_um),
+            threshold=threshold,
         )
-        self.threshold.setEnabled(fixed)
         self.histogram.set_line(self._rule.min_score)
         self.rule_edited.emit(self._rule)
 
-    @staticmethod
-    def _value(one: QLabeledDoubleSlider, old: float) -> float:
-        """The slider's value, or the rule's own where the slider only shows it rounded."""
-        shown: float = one.value()
-        return old if abs(shown - old) < 1e-9 or (old > one.maximum() and shown == one.maximum()) else shown
+    def _weighed(self, weights: tuple[tuple[str, float], ...]) -> None:
+        if self._rule is not None:
+            self._rule = replace(self._rule, weights=weights)
+            self.rule_edited.emit(self._rule)
 
+    def _value(self, one: QLabeledDoubleSlider, old: Any) -> Any:
+        """The slider's value, or the rule's own where the slider only shows it rounded or at its end."""
+        shown = one.value()
+        if shown == self._displayed.get(one):
+            return old
+        self._displayed[one] = shown
+        return shown
 
-def _show(one: Any, value: float) -> None:
-    with signals_blocked(one):
-        if value > one.maximum():
-            one.setMaximum(value)
-        one.setValue(value)
+    def _show(self, one: Any, value: float) -> None:
+        with signals_blocked(one):
+            if value > one.maximum():
+                one.setMaximum(value)
+            one.setValue(value)
+        self._displayed[one] = one.value()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QGridLayout,
     QHBoxLayout,
@@ -24,6 +26,9 @@ from ..models.card import ModelCard
 from .card import DISCLAIMER, CardView, headline
 from .keys import pretty
 
+STANDARD = "segmitos"
+"""The detector that is chosen at first: it is among the quickest."""
+
 
 class RunPanel(QWidget):
     """Model, card, device, and the run itself."""
@@ -34,6 +39,7 @@ class RunPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._cards: list[ModelCard] = []
+        self._verifiers: list[ModelCard] = []
         self._started = 0.0
         self.model = QComboBox()
         self.model.setToolTip("Detector and version")
@@ -42,6 +48,7 @@ class RunPanel(QWidget):
         self.card_button.setText("Card")
         self.card_button.setCheckable(True)
         self.card_button.setToolTip("What this model was trained on, measured at, and its terms")
+        self.verify = QCheckBox("Verify candidates")
         self.headline = QLabel()
         self.headline.setObjectName("faint")
         self.headline.setWordWrap(True)
@@ -73,6 +80,7 @@ class RunPanel(QWidget):
         grid.addWidget(self.card_button, 0, 2)
         grid.addWidget(self.headline, 1, 0, 1, 3)
         grid.addWidget(self.card, 2, 0, 1, 3)
+        grid.addWidget(self.verify, 3, 0, 1, 3)
         row = QHBoxLayout()
         row.setSpacing(4)
         row.addWidget(self.device)
@@ -91,16 +99,31 @@ class RunPanel(QWidget):
         at = self.model.currentIndex()
         return self._cards[at] if 0 <= at < len(self._cards) else None
 
+    @property
+    def verifier(self) -> str | None:
+        """The version that is to look at each candidate once more, or None."""
+        second = self._second()
+        return second.name if second is not None and self.verify.isChecked() else None
+
+    def _second(self) -> ModelCard | None:
+        """The verifier that the model's rule was chosen with, else the newest."""
+        named = self.chosen.verified.get("verifier") if self.chosen is not None else None
+        newest = self._verifiers[-1] if self._verifiers else None
+        return next((card for card in self._verifiers if card.name == named), newest)
+
     def set_cards(self, cards: Sequence[ModelCard]) -> None:
-        """Offer these model versions; the newest is chosen."""
-        self._cards = list(cards)
+        """Offer these model versions; the newest of the standard detector is chosen, else the last."""
+        self._cards = [card for card in cards if card.kind == "detector"]
+        self._verifiers = [card for card in cards if card.kind == "verifier"]
         self.model.clear()
-        self.model.addItems([f"{card.title} {card.version}" for card in cards])
-        for at, card in enumerate(cards):
-            self.model.setItemData(at, f"{card.name}: {headline(card)}", Qt.ItemDataRole.ToolTipRole)
-        self.model.setEnabled(bool(cards))
-        self.card_button.setEnabled(bool(cards))
-        self.model.setCurrentIndex(len(cards) - 1)
+        self.model.addItems([short(card) for card in self._cards])
+        for at, card in enumerate(self._cards):
+            tip = f"{card.title}\n{card.name}: {headline(card)}"
+            self.model.setItemData(at, tip, Qt.ItemDataRole.ToolTipRole)
+        self.model.setEnabled(bool(self._cards))
+        self.card_button.setEnabled(bool(self._cards))
+        standard = [at for at, card in enumerate(self._cards) if card.detector == STANDARD]
+        self.model.setCurrentIndex(standard[-1] if standard else len(self._cards) - 1)
         self._chosen()
 
     def set_devices(self, devices: Sequence[str]) -> None:
@@ -143,9 +166,21 @@ class RunPanel(QWidget):
         self.progress.setToolTip(progress.message)
 
     def _chosen(self) -> None:
-        card = self.chosen
+        card, second = self.chosen, self._second()
         self.card.set_card(card)
         self.headline.setText(f"{headline(card)} · {DISCLAIMER}" if card else "No model is installed.")
+        self.verify.setEnabled(second is not None and card is not None)
+        self.verify.setText(f"Verify with {short(second)}" if second is not None else "Verify with DeepVer")
+        self.verify.setToolTip(
+            f"{second.title}. Each candidate is looked at once more; both scores are weighed."
+            if second is not None
+            else "No verifier is installed."
+        )
+
+
+def short(card: ModelCard) -> str:
+    """Name and version of a model, short enough for a list."""
+    return f"{re.split('[:,(]', card.title)[0].strip()} {card.version}"
 
 
 def time_left(elapsed_s: float, progress: Progress) -> str:
