@@ -22,7 +22,7 @@ from napari_mitosis.models.weights import load_weights, read_state
 from napari_mitosis.tables import annotations_frame
 from napari_mitosis.training.ablations.mssn import narrowed
 from napari_mitosis.training.augment import Augmentation
-from napari_mitosis.training.mssn import SYSTEM, MSSNRecipe, MSSNSystem, with_trunk
+from napari_mitosis.training.mssn import SYSTEM, MSSNRecipe, MSSNSystem, _start
 from napari_mitosis.training.mssn_figures import (
     WINDOW_PX,
     CropFigures,
@@ -146,17 +146,18 @@ def test_a_killed_fold_goes_on_as_if_unbroken(tmp_path, sample):
     assert not torch.equal(unbroken.state_dict()["embedding.last.weight"], begun["embedding.last.weight"])
 
 
-def test_a_trunk_is_put_in(tmp_path):
-    base, segmitos, out = (tmp_path / f"{n}.safetensors" for n in ("base", "segmitos", "out"))
-    save_file(CompactMSSN().state_dict(), base)
-    other = CompactSegMitos()
+def test_a_fold_may_start_with_the_trunk_of_its_segmitos(tmp_path):
+    base, segmitos = tmp_path / "base.safetensors", tmp_path / "S-0.safetensors"
+    own, other = CompactMSSN(), CompactSegMitos()
+    save_file(own.state_dict(), base)
     save_file(other.state_dict(), segmitos)
-    with_trunk(base, segmitos, out)
-    state, before = read_state(out), read_state(base)
-    torch.testing.assert_close(state["trunk.stem.0.weight"], other.trunk.stem[0].weight)
-    torch.testing.assert_close(state["embedding.last.weight"], before["embedding.last.weight"])
-    with pytest.raises(WeightsError):
-        with_trunk(base, out.with_name("absent.safetensors"), out)
+    mixed = _start(segmitos, tmp_path)
+    torch.testing.assert_close(mixed.trunk.stem[0].weight, other.trunk.stem[0].weight)
+    torch.testing.assert_close(mixed.embedding.last.weight, own.embedding.last.weight)
+    whole = _start(base, tmp_path / "elsewhere")
+    torch.testing.assert_close(whole.trunk.stem[0].weight, own.trunk.stem[0].weight)
+    with pytest.raises(WeightsError, match="cannot be read"):
+        _start(segmitos, tmp_path / "elsewhere")
 
 
 def test_a_base_needs_a_trunk(tmp_path):

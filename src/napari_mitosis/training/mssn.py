@@ -1,8 +1,8 @@
 """How the compact MSSN is trained: both stages on annotated crops, then on the fields.
 
 The trunk is that of a SegMitos and is not trained here. The base takes the trunk of a
-SegMitos base, which saw crops only; a fold may be started with the trunk of a SegMitos that was trained on the
-same fields and on no other (`with_trunk`).
+SegMitos base, which saw crops only; a fold takes that of the SegMitos of the same fold, which saw the same fields
+and no other, and learned from them what there was time for.
 """
 
 from __future__ import annotations
@@ -137,11 +137,9 @@ class MSSNSystem:
         seed: int,
         steps: int = 0,
     ) -> Job[nn.Module]:
-        """Both stages on fields, from weights of the whole network."""
+        """Both stages on fields; `start` holds a whole MSSN, or the SegMitos of the fold (see `_start`)."""
         recipe = self.recipe.short(steps, seed)
-        network = CompactMSSN()
-        if start is not None:
-            load_weights(network, start)
+        network = CompactMSSN() if start is None else _start(start, folder.parent)
         fields = FieldSource(samples, _WINDOW_PX)
         false = yield from false_candidates(network, fields, folder / "mined.json")
         draw = _fields_draw(fields, CropSource(crops, _WINDOW_PX) if crops else None, false, recipe)
@@ -166,6 +164,7 @@ class MSSNSystem:
             mpp=0.25,
             tile_px=2208,
             halo_px=REACH_PX + STRIDE,
+            poses=2,
             parameters=parameters,
             rule=asdict(Rule(threshold=0.2, min_score=0.5, min_area_um2=0.0)),
             rule_chosen_on="nothing yet: the default rule",
@@ -175,20 +174,23 @@ class MSSNSystem:
         )
 
 
-def with_trunk(weights: Path, segmitos: Path, out: Path) -> None:
-    """Write MSSN weights with the trunk of another SegMitos, to start a fold from.
+def _start(path: Path, run: Path) -> CompactMSSN:
+    """The network to begin a fold with.
 
-    A SegMitos of the same fold saw the same fields, and its trunk learned from them what there was time for.
-
-    Raises
-    ------
-    WeightsError
-        If one of them is damaged or something else.
+    Parameters
+    ----------
+    path : Path
+        Weights of a whole MSSN; or of a SegMitos that was trained on the same fields and on no other, whose trunk
+        then takes the place of that of the run's base.
+    run : Path
+        Where ``base.safetensors`` lies.
     """
     network = CompactMSSN()
-    load_weights(network, weights)
-    network.trunk.load_state_dict(_trunk(segmitos))
-    save_tensors(out, network.state_dict(), {"stage": "base", "trunk": str(segmitos.name)})
+    of_segmitos = any(key.startswith("lateral.") for key in read_state(path))
+    load_weights(network, run / "base.safetensors" if of_segmitos else path)
+    if of_segmitos:
+        network.trunk.load_state_dict(_trunk(path))
+    return network
 
 
 def _trunk(path: Path) -> dict[str, Tensor]:
