@@ -215,3 +215,27 @@ def test_labels_prefer_annotations(session: Session) -> None:
     known = session["b"].centroids_yx()
     assert known is not None
     assert known.tolist() == [[5.0, 7.0]]
+
+
+def test_a_verifier_looks_at_the_candidates_of_any_detector(dark: Dark) -> None:
+    """A real, fresh verifier behind the drawn detector: its scores count by the rule, the maps stay."""
+    from napari_mitosis.models.registry import Detector, detector_class
+    from napari_mitosis.training.systems import system
+
+    draft = system("deepver").card(version="0", seed=0)
+    verifier = Detector(draft, detector_class("deepver").build(draft.config).eval())
+    made = Session(lambda name: verifier if name == "deepver@0" else dark.load(name), dark.predict)
+    made.open("a", field((16, 32, 0), (64, 96, 100), name="a"))
+    plain = detect(made, "a")[1]
+    result = run(made.detection("a", "dark@1", verifier="deepver@0"))
+    assert made.accept(result)
+    assert made["a"].model == "dark@1+deepver@0"
+    assert result.evidence.scores == ("detector", "verifier")
+    assert set(result.evidence.maps) == {"dark"}
+    assert len(result.candidates) == len(plain.candidates) == 2
+    assert result.rule == result.preset != plain.rule
+    made.set_rule("a", weights=(("detector", 0.0), ("verifier", 1.0)), min_score=0.0)
+    found = made["a"].result.detections
+    assert found["score"].to_numpy() == pytest.approx(found["verifier"].to_numpy())
+    assert dark.looks == 2
+    assert detect(made, "a")[1].rule == plain.rule, "without it, the card's own rule"

@@ -86,14 +86,17 @@ class CompareDock(QWidget):
 
     def _offer(self, cards: list[ModelCard] | None) -> dict[str, QCheckBox]:
         """A check box for each detector, all of them checked."""
-        try:
-            cards = list_cards(self._folder) if cards is None else cards
-        except MitosisError as error:
-            self.message.setText(str(error))
-            cards = []
-        newest = {card.detector: card for card in cards if card.kind == "detector" and not card.members}
+        if cards is None:
+            try:
+                single = [card for card in list_cards(self._folder) if not card.members]
+            except MitosisError as error:
+                self.message.setText(str(error))
+                single = []
+            cards = list({card.detector: card for card in single}.values())
         checks = {}
-        for card in newest.values():
+        for card in cards:
+            if card.kind != "detector":
+                continue
             check = checks[card.name] = QCheckBox(short(card))
             check.setToolTip(card.title)
             check.setChecked(True)
