@@ -27,6 +27,9 @@ from .verify import verify
 SUREST = "surest"
 """First score column of an ensemble: the highest probability that any member gives. It has no weight of its own."""
 
+MIN_DISTANCE_UM = 6.0
+"""Of two figures of an ensemble that are nearer the better one stays."""
+
 _STEPS = 100
 
 
@@ -134,7 +137,7 @@ def combine(
     return Evidence({}, 1.0, shape, mpp, model, field_digest, candidates=frame, scores=(SUREST, *names))
 
 
-def ensemble_rule(weights: Mapping[str, float], min_score: float, min_distance_um: float = 6.0) -> Rule:
+def ensemble_rule(weights: Mapping[str, float], min_score: float) -> Rule:
     """The rule of an ensemble: weights of its members and threshold on their weighted mean probability."""
     return Rule(
         smoothing_um=0.0,
@@ -142,6 +145,6 @@ def ensemble_rule(weights: Mapping[str, float], min_score: float, min_distance_u
         floor=0.0,
         min_area_um2=0.0,
         min_score=min_score,
-        min_distance_um=min_distance_um,
+        min_distance_um=MIN_DISTANCE_UM,
         weights=tuple(weights.items()),
     )

@@ -16,14 +16,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
 
 from ..calibrate import Calibration, fit_calibration, uncut
 from ..datasets.sample import Sample
-from ..decide import Decider, Rule, decide
+from ..decide import Rule, decide
 from ..errors import DatasetError
 from ..evaluate import match
 from ..evidence import Evidence
-from ..inference.ensemble import combine, ensemble_rule, with_probability
+from ..inference.ensemble import MIN_DISTANCE_UM, combine, ensemble_rule, with_probability
 from ..jobs import Job, Progress
 from .crossval import Protocol, Scored, collect
 from .publish import read_report
@@ -35,6 +37,8 @@ _MIN_SCORES = tuple(np.round(np.arange(0.02, 0.92, 0.02), 3).tolist())
 # How far around weights and a threshold F is looked at: on some 140 mitoses the highest single F is luck.
 _SCORE_SIGMA = 0.04
 _WEIGHT_SIGMA = 0.15
+# A member that adds less F than this is not worth its time: its weight becomes 0, and it is left out.
+_WORTH = 0.003
 
 
 @dataclass(frozen=True)
@@ -106,9 +110,12 @@ class Fitted:
     calibrations: Mapping[str, Calibration]
     rule: Rule
 
-    def evidence(self, tables: Mapping[str, pd.DataFrame], like: Evidence) -> Evidence:
-        """The ensemble's evidence of a field from its members' candidates."""
-        return combined(tables, self.calibrations, like)
+    def without_idle(self) -> Fitted:
+        """The same without the members of weight 0, which change nothing."""
+        used = {name: weight for name, weight in self.rule.weights if weight > 0}
+        rules = {name: self.rules[name] for name in used}
+        calibrations = {name: self.calibrations[name] for name in used}
+        return Fitted(rules, calibrations, replace(self.rule, weights=tuple(used.items())))
 
 
 def loosened(rule: Rule) -> Rule:
@@ -171,13 +178,21 @@ def combined(tables: Mapping[str, pd.DataFrame], calibrations: Mapping[str, Cali
     return combine(sure, like.shape, like.mpp, "ensemble@0.0.0", like.field_digest)
 
 
-def candidates(held: Sequence[Held], rules: Mapping[str, Rule]) -> Job[list[dict[str, pd.DataFrame]]]:
-    """The candidates of every member in every field."""
-    found = []
-    for i, one in enumerate(held):
-        found.append({name: decide(one.evidence[name], rule) for name, rule in rules.items()})
-        yield Progress(i + 1, len(held), f"candidates of {one.sample.field.name}")
-    return found
+class Candidates:
+    """Candidates of fields and members under rules, each made once: most folds share their rules."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str, str, Rule], pd.DataFrame] = {}
+
+    def of(self, held: Held, rules: Mapping[str, Rule]) -> dict[str, pd.DataFrame]:
+        """The candidates of every member in a field."""
+        found = {}
+        for name, rule in rules.items():
+            key = (held.fold, held.sample.field.name, name, rule)
+            if key not in self._known:
+                self._known[key] = decide(held.evidence[name], rule)
+            found[name] = self._known[key]
+        return found
 
 
 def hits(table: pd.DataFrame, held: Held, radius_um: float, mpp: float) -> NDArray[np.bool_]:
@@ -217,38 +232,82 @@ def weight_grid(names: Sequence[str]) -> list[dict[str, float]]:
     return list(found.values())
 
 
-def choose(held: Sequence[Held], evidence: Sequence[Evidence], radius_um: float) -> Job[Rule]:
+def choose(held: Sequence[Held], evidence: Sequence[Evidence], radius_um: float) -> Rule:
     """Weights and threshold in the middle of the best plateau of pooled F."""
     weights = weight_grid(evidence[0].scores[1:])
-    cuts = np.array(_MIN_SCORES)
-    counts = np.zeros((len(weights), len(cuts), 2))
-    for i, (one, own) in enumerate(zip(held, evidence, strict=True)):
-        decider = Decider(own)
-        for j, each in enumerate(weights):
-            table = decider.decide(ensemble_rule(each, 0.0))
-            hit = hits(table, one, radius_um, own.mpp)
-            above = table["score"].to_numpy()[None, :] > cuts[:, None]
-            counts[j, :, 0] += (above & hit).sum(axis=1)
-            counts[j, :, 1] += (above & ~hit).sum(axis=1)
-        yield Progress(i + 1, len(held), f"weights on {one.sample.field.name}")
-    mitoses = sum(len(one.truth) for one in held)
-    f = 2 * counts[..., 0] / np.maximum(counts.sum(axis=-1) + mitoses, 1)
-    plateau = ndimage.gaussian_filter1d(f, _SCORE_SIGMA / (cuts[1] - cuts[0]), axis=1, mode="nearest")
     points = np.array([list(each.values()) for each in weights])
+    cuts = np.array(_MIN_SCORES)
+    counts = np.zeros((2, len(weights), len(cuts)))
+    for one, own in zip(held, evidence, strict=True):
+        counts += count_weights(own, one.truth, points, cuts, radius_um)
+    mitoses = sum(len(one.truth) for one in held)
+    f = 2 * counts[0] / np.maximum(counts.sum(axis=0) + mitoses, 1)
+    plateau = ndimage.gaussian_filter1d(f, _SCORE_SIGMA / (cuts[1] - cuts[0]), axis=1, mode="nearest")
     near = np.exp(-((points[:, None] - points[None]) ** 2).sum(axis=-1) / (2 * _WEIGHT_SIGMA**2))
-    plateau = (near / near.sum(axis=1, keepdims=True)) @ plateau
+    plateau = (near / near.sum(axis=1, keepdims=True)) @ plateau - _WORTH * (points > 0).sum(axis=1, keepdims=True)
     best, cut = np.unravel_index(int(np.argmax(plateau)), plateau.shape)
     return ensemble_rule(weights[int(best)], float(cuts[cut]))
 
 
-def fit_ensemble(held: Sequence[Held], rules: Mapping[str, Rule], radius_um: float) -> Job[Fitted]:
-    """Calibrations, weights and threshold on these fields."""
+def count_weights(
+    evidence: Evidence,
+    truth_yx: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    cuts: NDArray[np.float64],
+    radius_um: float,
+) -> NDArray[np.float64]:
+    """True and false positives of one field for all weights and thresholds at once.
+
+    What `decide` and `match` give, but for one thing: a candidate near two mitoses may stand for both.
+
+    Parameters
+    ----------
+    weights : ndarray, shape (w, members)
+    cuts : ndarray, shape (c,)
+
+    Returns
+    -------
+    ndarray, shape (2, w, c)
+    """
+    frame = evidence.candidates
+    assert frame is not None
+    places = frame[["y_px", "x_px"]].to_numpy() * evidence.mpp
+    fused = frame[list(evidence.scores[1:])].to_numpy() @ weights.T
+    for i, j in cKDTree(places).query_pairs(MIN_DISTANCE_UM * (1 - 1e-9)) if len(places) else ():
+        # Of two that are too near the worse goes.
+        first = fused[i] >= fused[j]
+        fused[j] = np.where(first, 0.0, fused[j])
+        fused[i] = np.where(first, fused[i], 0.0)
+    hit = np.zeros(fused.shape, dtype=bool)
+    for near in cdist(truth_yx * evidence.mpp, places) <= radius_um:
+        rows = np.flatnonzero(near)
+        if len(rows):
+            hit[rows[np.argmax(fused[rows], axis=0)], np.arange(fused.shape[1])] = True
+    above = fused[..., None] > cuts
+    return np.stack([(above & hit[..., None]).sum(axis=0), (above & ~hit[..., None]).sum(axis=0)]).astype(np.float64)
+
+
+def fit_ensemble(
+    held: Sequence[Held], rules: Mapping[str, Rule], radius_um: float, known: Candidates | None = None
+) -> Job[Fitted]:
+    """Calibrations, weights and threshold on these fields.
+
+    Parameters
+    ----------
+    rules : mapping of str to Rule
+        Of each member alone; they are loosened.
+    known : Candidates, optional
+        Of other folds, to be used again.
+    """
+    known = Candidates() if known is None else known
     loose = {name: loosened(rule) for name, rule in rules.items()}
-    tables = yield from candidates(held, loose)
+    tables = []
+    for i, one in enumerate(held):
+        tables.append(known.of(one, loose))
+        yield Progress(i + 1, len(held), f"candidates of {one.sample.field.name}")
     calibrations = fit_calibrations(held, tables, radius_um)
     evidence = [combined(t, calibrations, _any(h)) for t, h in zip(tables, held, strict=True)]
-    rule = yield from choose(held, evidence, radius_um)
-    return Fitted(loose, calibrations, rule)
+    return Fitted(loose, calibrations, choose(held, evidence, radius_um))
 
 
 def _any(held: Held) -> Evidence:
@@ -273,18 +332,27 @@ class Measured:
 
 
 def cross_fit(held: Sequence[Held], runs: Sequence[Run], radius_um: float) -> Job[list[Measured]]:
-    """Measure on each fold what was chosen outside it; its fields are left out in the other protocol, too."""
+    """Measure on each fold what was chosen outside it; its fields are left out in the other protocol, too.
+
+    Raises
+    ------
+    DatasetError
+        If a member's report is older than its evidence, or missing.
+    """
     rules = {run.name: fold_rules(run) for run in runs}
+    known = Candidates()
     found = []
     for fold in sorted({one.fold for one in held}):
         own = [one for one in held if one.fold == fold]
         names = {one.sample.field.name for one in own}
         rest = [one for one in held if one.sample.field.name not in names]
+        outdated = [name for name, each in rules.items() if fold not in each]
+        if outdated:
+            raise DatasetError(f"the report of {outdated[0]} knows no fold {fold}; run 'train report' again")
         cut = {name: each[fold] for name, each in rules.items()}
-        fitted = yield from fit_ensemble(rest, cut, radius_um)
+        fitted = yield from fit_ensemble(rest, cut, radius_um, known)
         for one in own:
-            tables = {name: decide(one.evidence[name], rule) for name, rule in fitted.rules.items()}
-            evidence = fitted.evidence(tables, _any(one))
+            evidence = combined(known.of(one, fitted.rules), fitted.calibrations, _any(one))
             everything = decide(evidence, replace(fitted.rule, min_score=0.0))
             scores = pd.DataFrame({"score": everything["score"], "hit": hits(everything, one, radius_um, evidence.mpp)})
             detections = {name: decide(one.evidence[name], rule) for name, rule in cut.items()}

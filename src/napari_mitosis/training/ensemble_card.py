@@ -64,7 +64,7 @@ def make_ensemble(
     held = gather(runs, samples)
     measured = yield from cross_fit(held, runs, radius_um)
     shipped = {run.name: fold_rules(run)[""] for run in runs}
-    fitted = yield from fit_ensemble(held, shipped, radius_um)
+    fitted = (yield from fit_ensemble(held, shipped, radius_um)).without_idle()
     found: dict[str, list[Measure]] = {}
     for name, measure in measures(measured, radius_um):
         found.setdefault(name, []).append(measure)
@@ -74,7 +74,7 @@ def make_ensemble(
     calibration = fit_calibration(scores["score"], scores["hit"])
     out.mkdir(parents=True, exist_ok=True)
     scores.to_csv(out / "scores.csv", index=False)
-    members = [_member(run, fitted) for run in runs]
+    members = [_member(run, fitted) for run in runs if run.name in fitted.rules]
     report = {
         "rule": _finite(fitted.rule),
         "members": [member.model_dump() for member in members],
