@@ -102,6 +102,29 @@ def test_segmitos_weights_start_trunk_and_decoder():
         torch.testing.assert_close(segmitos.score(network.features(x)), segmitos(x))
     with pytest.raises(WeightsError, match="compact SegMitos"):
         load_segmitos(network, {"trunk.stem.0.weight": torch.zeros(1)})
+    without_score = {k: v for k, v in segmitos.state_dict().items() if not k.startswith("score.")}
+    with pytest.raises(WeightsError, match=r"score\.weight"):
+        load_segmitos(network, without_score)
+
+
+def test_heads_begin_with_the_score_of_segmitos():
+    """Alone, the two channels are the margin exactly: of the cell, and of the middle of the region."""
+    torch.manual_seed(0)
+    weight, bias = torch.randn(64), torch.tensor(-0.7)
+    head, regions = ProposalHead(64, 64, 9), RegionHead(64, 256, 128).eval()
+    nn.init.zeros_(head.score.weight)
+    nn.init.zeros_(regions.score.weight)
+    head.start_from(weight, bias)
+    regions.start_from(weight, bias)
+    cells = torch.randn(2, 64, 7, 5)
+    with torch.inference_mode():
+        logits, _ = head(cells)
+        scores, _ = regions(cells[:, :, :6].repeat(1, 1, 1, 2)[..., :6])
+    margin = torch.einsum("nchw,c->nhw", cells, weight) + bias
+    expected = margin.reshape(2, -1, 1).expand(-1, -1, 9).reshape(2, -1)
+    torch.testing.assert_close(logits[..., 1] - logits[..., 0], expected)
+    middle = margin[:, 2:4, 2:4].mean(dim=(1, 2))
+    torch.testing.assert_close(scores[:, 1] - scores[:, 0], middle)
 
 
 @pytest.mark.parametrize("build", [CompactDeepDet, CompactRPN])

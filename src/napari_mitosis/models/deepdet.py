@@ -22,6 +22,7 @@ from .rpn import COMPACT_OPTIONS, RPN, LiteFeatures, ProposalHead, box_loss, com
 from .vgg_m import VGGM
 
 ROI_CELLS = 6
+_COPIES = 8
 
 
 class RegionHead(nn.Module):
@@ -43,6 +44,23 @@ class RegionHead(nn.Module):
         x = self.dropout(F.relu(self.fc6(pooled.flatten(1))))
         x = self.dropout(F.relu(self.fc7(x)))
         return self.score(x).float(), self.box(x).float()[:, 4:]
+
+    @torch.no_grad()
+    def start_from(self, weight: Tensor, bias: Tensor) -> None:
+        """Let the score begin with the mean of ``pooled @ weight + bias`` over the middle of the region.
+
+        Eight units of each layer hold its positive part and eight its negative part, so that dropout leaves some.
+        """
+        kernel = torch.zeros(len(weight), ROI_CELLS, ROI_CELLS)
+        kernel[:, 2:4, 2:4] = weight[:, None, None] / 4
+        self.fc7.weight[: 2 * _COPIES] = 0.0
+        self.fc7.bias[: 2 * _COPIES] = 0.0
+        for part, sign in ((0, 1.0), (1, -1.0)):
+            units = slice(part * _COPIES, (part + 1) * _COPIES)
+            self.fc6.weight[units] = sign * kernel.flatten()
+            self.fc6.bias[units] = sign * bias
+            self.fc7.weight[units, units] = 1 / _COPIES
+            self.score.weight[:, units] = torch.tensor([[-0.5], [0.5]]) * sign / _COPIES
 
 
 class DeepDet(RPN):

@@ -88,6 +88,22 @@ class ProposalHead(nn.Module):
         )
         return scores, boxes
 
+    @torch.no_grad()
+    def start_from(self, weight: Tensor, bias: Tensor) -> None:
+        """Let every anchor begin with the margin ``features @ weight + bias`` of its cell.
+
+        Two hidden channels hold its positive and its negative part; the others stay as they are.
+        """
+        assert self.conv.bias is not None
+        assert self.score.bias is not None
+        self.conv.weight[:2] = 0.0
+        for channel, sign in ((0, 1.0), (1, -1.0)):
+            self.conv.weight[channel, :, 1, 1] = sign * weight
+            self.conv.bias[channel] = sign * bias
+            half = torch.tensor([-0.5, 0.5]).repeat(len(self.score.bias) // 2)
+            self.score.weight[:, channel, 0, 0] = sign * half
+        self.score.bias.zero_()
+
 
 def compact_head() -> ProposalHead:
     """The proposal head of the compact networks, fit for few steps of training.
@@ -219,7 +235,7 @@ class PaperRPN(RPN):
 
 
 def load_segmitos(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Start the trunk and decoder of a compact box detector from those of a compact SegMitos.
+    """Start a compact box detector from a compact SegMitos: trunk and decoder, and objectness from its score.
 
     Raises
     ------
@@ -229,10 +245,19 @@ def load_segmitos(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     features = network.features
     assert isinstance(features, LiteFeatures)
     known = features.state_dict()
-    wrong = [k for k, v in known.items() if k not in state or state[k].shape != v.shape]
+    needed = {k: v.shape for k, v in known.items()}
+    needed |= {"score.weight": torch.Size([2, features.channels, 1, 1]), "score.bias": torch.Size([2])}
+    wrong = [k for k, shape in needed.items() if k not in state or state[k].shape != shape]
     if wrong:
         raise WeightsError(f"these are no weights of a compact SegMitos: {wrong[0]} is missing or has another shape")
     features.load_state_dict({k: state[k] for k in known})
+    network.rpn.start_from(*score_margin(state))
+
+
+def score_margin(state: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Weights (channels,) and bias of the logit of mitosis less that of background, of a compact SegMitos."""
+    weight, bias = state["score.weight"][:, :, 0, 0].float(), state["score.bias"].float()
+    return weight[1] - weight[0], bias[1] - bias[0]
 
 
 def truths_of(network: RPN, boxes: Sequence[Tensor], pixels: Tensor, ignore: Tensor | None) -> list[Truth]:

@@ -14,7 +14,7 @@ from ..datasets.sample import Sample
 from ..jobs import Job
 from ..models.card import ModelCard
 from ..models.deepdet import CompactDeepDet, DeepDet
-from ..models.rpn import load_segmitos
+from ..models.rpn import load_segmitos, score_margin
 from ..models.weights import check_state, read_state
 from .box_training import BoxRecipe, train_boxes
 from .checkpoint import save_tensors
@@ -71,7 +71,7 @@ class DeepDetSystem:
 
 
 def load_start(network: DeepDet, path: Path) -> None:
-    """Load weights of a compact DeepDet, or trunk and decoder of a compact SegMitos.
+    """Load weights of a compact DeepDet, or begin with those of a compact SegMitos, its score included.
 
     Raises
     ------
@@ -81,6 +81,7 @@ def load_start(network: DeepDet, path: Path) -> None:
     state = read_state(path)
     if any(key.startswith("trunk.") for key in state):
         load_segmitos(network, state)
+        network.regions.start_from(*score_margin(state))
         return
     check_state(network, state, path.name)
     network.load_state_dict(state)
