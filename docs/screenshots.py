@@ -1,6 +1,6 @@
 """Take the pictures of README and docs in a real window.
 
-    python docs/screenshots.py docs/images        (on a server: xvfb-run -s "-screen 0 1600x1000x24" python ...)
+python docs/screenshots.py docs/images        (on a server: xvfb-run -s "-screen 0 1600x1000x24" python ...)
 """
 
 from __future__ import annotations
@@ -9,9 +9,23 @@ import argparse
 import time
 from pathlib import Path
 
+import napari
 from qtpy.QtWidgets import QApplication
 
 from napari_mitosis.gui.app import open_window
+from napari_mitosis.gui.compare import CompareDock
+from napari_mitosis.gui.detect import DetectDock
+from napari_mitosis.models.registry import list_cards
+
+SYSTEMS = (
+    ("partmitosis", False, "fusion"),
+    ("deepdet", False, "boxes"),
+    ("deepdet", True, "verified"),
+    ("idsia", False, "peaks"),
+    ("mssn", False, "why"),
+    ("ensemble", False, "ensemble"),
+)
+"""Detector, whether DeepVer looks once more, and the name of the picture; those not installed are left out."""
 
 
 def wait(seconds: float) -> None:
@@ -20,6 +34,41 @@ def wait(seconds: float) -> None:
     while time.monotonic() < until:
         QApplication.processEvents()
         time.sleep(0.005)
+
+
+def choose(dock: DetectDock, model: str, verified: bool) -> bool:
+    """Choose the newest version of a detector; whether it and what it needs are installed."""
+    panel = dock.panel.run_panel
+    names = [card.detector for card in list_cards() if card.kind == "detector"]
+    if model not in names or (verified and not panel.verify.isEnabled()):
+        return False
+    panel.model.setCurrentIndex(len(names) - 1 - names[::-1].index(model))
+    panel.verify.setChecked(verified)
+    return True
+
+
+def detect(dock: DetectDock) -> None:
+    """Press the button and wait for the result."""
+    dock.run()
+    while dock.running:
+        wait(0.1)
+    wait(1)
+
+
+def comparison(viewer: napari.Viewer, dock: DetectDock, path: Path) -> None:
+    """All detectors on the field; nothing where less than two are installed."""
+    compare = CompareDock(viewer, cache=dock.session.cache)
+    if len(compare.checks) < 2:
+        return
+    for name in ("score_map", "detections", "boxes"):
+        dock.panel.toggles[name].setChecked(False)
+    viewer.window.add_dock_widget(compare, name="Compare detectors", area="right", tabify=True)
+    compare.run()
+    while compare.running:
+        wait(0.1)
+    compare.table.selectRow(0)
+    wait(1)
+    viewer.window.screenshot(str(path), canvas_only=False, flash=False)
 
 
 def main() -> None:
@@ -46,6 +95,20 @@ def main() -> None:
     dock.panel.toggles["score_map"].click()
     wait(2)
     viewer.window.screenshot(str(out / "labels.png"), canvas_only=False, flash=False)
+    dock.panel.toggles["labels"].click()
+    dock.panel.toggles["score_map"].click()
+    for model, verified, name in SYSTEMS:
+        if choose(dock, model, verified):
+            detect(dock)
+            viewer.reset_view()
+            dock.go(1)
+            if model == "mssn":
+                dock.panel.why.click()
+                while len(dock.workers):
+                    wait(0.1)
+            wait(1)
+            viewer.window.screenshot(str(out / f"{name}.png"), canvas_only=False, flash=False)
+    comparison(viewer, dock, out / "compare.png")
     viewer.close()
 
 

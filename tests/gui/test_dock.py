@@ -149,6 +149,16 @@ def test_walking_through_the_detections(detected: Any, qtbot: Any) -> None:
     assert dock.panel.position.text().startswith("3 / 3 · score 0.4")
 
 
+def test_selecting_a_ring_tells_of_its_figure(detected: Any) -> None:
+    viewer, dock = detected
+    centre = tuple(camera_of(viewer).center)
+    points(viewer).selected_data = {1}
+    assert dock.panel.position.text().startswith("2 / 3")
+    assert tuple(camera_of(viewer).center) == centre, "the camera stays where its user is"
+    points(viewer).selected_data = {0, 1}
+    assert dock.panel.position.text().startswith("2 / 3")
+
+
 def test_toggles_hide_and_bring_back(detected: Any, qtbot: Any) -> None:
     viewer, dock = detected
     for name, layer in (("score_map", "field: score map"), ("detections", "field: detections")):

@@ -63,6 +63,7 @@ class DetectDock(QWidget):
         self._connect()
         self.fields.changed.connect(self._list_fields)
         self.fields.refused.connect(self._complain)
+        self.fields.picked.connect(self._picked)
         self._list_fields()
         self._show_field()
         keys.bind(viewer, self._actions())
@@ -272,9 +273,24 @@ class DetectDock(QWidget):
         frame = state.result.detections
         self._at = (self._at + step) % len(frame) if self._at >= 0 else (0 if step > 0 else len(frame) - 1)
         row = frame.iloc[self._at]
+        self._tell_figure()
         results = self.fields.results(str(self.session.active))
         results.look_at(self._at, (float(row["y_px"]), float(row["x_px"])))
-        self.panel.show_position(self._at, len(frame), {str(k): float(v) for k, v in row.items()})
+
+    def _picked(self, key: str, at: int) -> None:
+        """A detection was selected in its layer: tell of it where it is."""
+        state = self.session.current
+        known = state is not None and state.result is not None and at < len(state.result.detections)
+        if key == self.session.active and known and at != self._at:
+            self._at = at
+            self._tell_figure()
+
+    def _tell_figure(self) -> None:
+        state = self.session.current
+        if state is not None and state.result is not None:
+            frame = state.result.detections
+            figure = {str(name): float(value) for name, value in frame.iloc[self._at].items()}
+            self.panel.show_position(self._at, len(frame), figure)
 
     def _make_boxes(self) -> None:
         """Boxes from centroids, in a worker."""

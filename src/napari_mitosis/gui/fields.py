@@ -31,10 +31,13 @@ class OpenFields(QObject):
         A field was opened, closed or renamed.
     refused : Signal(str)
         An RGB layer cannot be a field, and why.
+    picked : Signal(str, int)
+        A detection was selected: the field and its row.
     """
 
     changed = Signal()
     refused = Signal(str)
+    picked = Signal(str, int)
 
     def __init__(self, viewer: ViewerModel, session: Session, parent: QObject) -> None:
         super().__init__(parent)
@@ -108,7 +111,7 @@ class OpenFields(QObject):
             self.refused.emit(str(error))
             return
         self._owners[key] = layer
-        self._results[key] = FieldLayers(self._viewer, layer, self._bury)
+        self._results[key] = FieldLayers(self._viewer, layer, self._bury, lambda row: self.picked.emit(key, row))
         layer.events.name.connect(self._renamed)
         layer.events.scale.connect(self._measured)
         layer.events.units.connect(self._measured)

@@ -132,6 +132,8 @@ class FieldLayers:
         The field's layer. It is never changed here.
     bury : callable
         Takes layers that are to go.
+    picked : callable
+        Told the row of a detection that is selected alone, be it by mouse.
 
     Attributes
     ----------
@@ -139,10 +141,17 @@ class FieldLayers:
         Each score map on its own, where there are several; hidden at first.
     """
 
-    def __init__(self, viewer: ViewerModel, owner: Image, bury: Callable[[list[Layer]], None]) -> None:
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        owner: Image,
+        bury: Callable[[list[Layer]], None],
+        picked: Callable[[int], None] = lambda row: None,
+    ) -> None:
         self._viewer = viewer
         self._owner = owner
         self._bury = bury
+        self._picked = picked
         self._weights: Weights = ()
         self._set_aside: list[Layer] = []
         self.maps: dict[str, Image] = {}
@@ -250,12 +259,18 @@ class FieldLayers:
                 features={"score": np.empty(0), "area_um2": np.empty(0), "label": np.empty(0, dtype=object)},
                 **placed(self._owner),
             )
+            layer.selected_data.events.items_changed.connect(self._selected)
             self._add(layer, "detections")
         if visible is not None:
             layer.visible = visible
         layer.selected_data = set()
         layer.data = points
         layer.features = features
+
+    def _selected(self, *_: object) -> None:
+        chosen = set(self.detections.selected_data) if self.detections is not None else set()
+        if len(chosen) == 1:
+            self._picked(int(chosen.pop()))
 
     def show_labels(self, points_yx: NDArray[np.float64], shape: tuple[int, int], mpp: float, visible: bool) -> None:
         """Show the concentric labels that a network would be taught for these centroids."""
