@@ -53,7 +53,7 @@ class BoxRecipe:
 
     windows: Recipe = field(
         default_factory=lambda: Recipe(
-            fields=FitOptions(steps=150, learning_rate=1e-3, average=0.98),
+            fields=FitOptions(steps=70, learning_rate=5e-4, average=0.97),
             fields_batch=16,
             fields_augmentation=Augmentation(
                 crop_px=160, zoom=(0.85, 1.2), stain=0.15, blur_share=0.25, jpeg_share=0.5, jpeg_quality=(45, 95)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..calibrate import fit_calibration, uncut
 from ..datasets.sample import Sample
 from ..decide import Rule, decide
+from ..errors import DatasetError
 from ..evaluate import Evaluation, FieldResult, evaluate, match
 from ..inference.cache import load_evidence
 from ..jobs import Job
@@ -53,6 +54,8 @@ def make_report(
     """
     ending = "" if kind == "evidence" else f"-{kind}"
     every = [s for scored in both.values() for s in scored]
+    if not every:
+        raise DatasetError(f"{out} holds no scores of a finished fold; run crossval first")
     counts = yield from count_all(every, start, radius_um)
     rules = cross_fitted_rules(every, counts, start)
     measures: list[Measure] = []
