@@ -87,7 +87,7 @@ def _draw(name: str, tables: dict[str, pd.DataFrame], summary: pd.DataFrame, pat
     axes.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="share that are mitoses (95 % interval)")
     axes.set_title(f"{name}: held-out fields, cross-fitted", fontsize=10)
     axes.grid(alpha=0.3)
-    axes.legend(loc="upper left")
+    axes.legend(loc="lower right")
     below.set(xlabel="probability", ylabel="candidates", yscale="log")
     below.grid(alpha=0.3)
     figure.savefig(path, dpi=160)
