@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
+from napari_mitosis.datasets.icpr import read_icpr2012
 from napari_mitosis.datasets.phantom import phantom
 from napari_mitosis.decide import Rule, decide
+from napari_mitosis.errors import WeightsError
 from napari_mitosis.evidence import Evidence
+from napari_mitosis.inference.cache import save_evidence
 from napari_mitosis.jobs import run
 from napari_mitosis.labels import IGNORED
+from napari_mitosis.models.fcn import FCN, load_pytorch_fcn
 from napari_mitosis.models.losses import concentric_loss
 from napari_mitosis.models.partmitosis import CompactPartMitosis, PaperPartMitosis, PartMitosis, joint_loss, strong_loss
 from napari_mitosis.models.segmitos import CompactSegMitos
 from napari_mitosis.models.transfer import FORMS, WeightTransfer
 from napari_mitosis.models.weights import read_state
+from napari_mitosis.training.ablations.partmitosis import ablation
 from napari_mitosis.training.augment import Augmentation, strong_batch
 from napari_mitosis.training.checkpoint import save_tensors
+from napari_mitosis.training.crossval import folds
 from napari_mitosis.training.partmitosis import PartMitosisSystem, PartRecipe
 from napari_mitosis.training.strong import StrongSource
 
@@ -78,11 +86,14 @@ def test_transferred_weights_depend_on_the_weak_ones_and_fit_the_layer(form):
     assert weight.shape == (2, 8, 1, 1)
     assert bias.shape == (2,)
     layers = int(form[0])
-    assert sum(p.numel() for p in transfer.parameters()) == {
-        1: 9 * 9 + 9,
-        2: 9 * 8 + 8 + 8 * 9 + 9,
-        3: 9 * 8 + 8 + 8 * 8 + 8 + 8 * 9 + 9,
-    }[layers]
+    assert (
+        sum(p.numel() for p in transfer.parameters())
+        == {
+            1: 9 * 9 + 9,
+            2: 9 * 8 + 8 + 8 * 9 + 9,
+            3: 9 * 8 + 8 + 8 * 8 + 8 + 8 * 9 + 9,
+        }[layers]
+    )
     with torch.no_grad():
         score.weight.add_(1.0)
     assert not torch.allclose(transfer(score)[0], weight)
@@ -182,3 +193,71 @@ def test_each_strategy_trains_what_it_should(strategy, tmp_path):
     unmoved = torch.equal(trained[first], start.state_dict()["trunk.stem.0.weight"])
     assert unmoved == (strategy == "stage-wise")
     assert not torch.equal(trained["strong.trunk.stem.0.weight"], start.state_dict()["trunk.stem.0.weight"])
+
+
+def test_a_telophase_is_strong_at_its_plates_and_concentric_between_them():
+    sample = phantom((400, 400), 0, n_mitoses=4, n_mimics=0, name="a")
+    y, x = sample.centroids_yx()[3]  # phases take turns: the fourth is a telophase
+    window = StrongSource([sample], 128).window(0, y, x)
+    _, concentric, strong = strong_batch([window], np.random.default_rng(0), PLAIN, 4)
+    middle = (0, slice(7, 9), slice(7, 9))
+    assert (concentric[middle] == 1).all()
+    assert not (strong[middle] == 1).any()
+    parts, count = ndimage.label(strong[0].numpy() == 1, np.ones((3, 3)))
+    assert count >= 2
+    # One each side of the centroid.
+    places = np.array(ndimage.center_of_mass(parts > 0, parts, range(1, count + 1))) - 7.5
+    assert (places @ places[0] < 0).any()
+
+
+@pytest.mark.parametrize("strategy", ["stage-wise", "end-to-end"])
+def test_steps_of_each_strategy_lower_its_loss(strategy):
+    network = CompactPartMitosis().train()
+    x, concentric, strong = batch()
+    network.concentric.requires_grad_(strategy == "end-to-end")
+    optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=1e-3)
+    losses = []
+    for _ in range(6):
+        if strategy == "end-to-end":
+            loss = joint_loss(network, x, concentric, strong)
+        else:
+            loss = strong_loss(network.strong_logits(x), strong)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_public_weights_of_an_fcn_fit_both_branches_of_the_paper():
+    with torch.device("meta"):
+        network, state = PaperPartMitosis(), {}
+        for key, value in FCN(32).state_dict().items():
+            if key.startswith("groups."):
+                _, group, layer, leaf = key.split(".")
+                state[f"conv{int(group) + 1}_{int(layer) // 2 + 1}.{leaf}"] = value
+            elif not key.startswith(("up", "score")):
+                state[key] = value
+        state["score_fr.weight"], state["score_fr.bias"] = torch.zeros(21, 4096, 1, 1), torch.zeros(21)
+    for branch in (network.concentric, network.strong):
+        load_pytorch_fcn(branch, state)
+        with pytest.raises(WeightsError, match=r"conv5_3\.bias"):
+            load_pytorch_fcn(branch, {k: v for k, v in state.items() if k != "conv5_3.bias"})
+
+
+def test_the_ablation_tells_a_good_map_from_an_empty_one(tmp_path: Path, shared_data: Path):
+    samples = read_icpr2012(shared_data / "icpr2012")
+    with pytest.raises(WeightsError, match="no scored fold"):
+        run(ablation(tmp_path, shared_data))
+    for name, held_out in list(folds(samples, "S").items())[:2]:
+        sample = next(samples[i] for i in held_out if len(samples[i].centroids_yx()))
+        assert sample.mask is not None
+        good = (ndimage.zoom(sample.mask > 0, 0.25, order=0, grid_mode=True, mode="nearest") * 0.9).astype(np.float16)
+        maps = {"concentric": good, "strong": np.zeros_like(good)}
+        evidence = Evidence(maps, 4.0, sample.field.shape, 0.25, "t", sample.field.digest)
+        save_evidence(tmp_path / name / "evidence" / f"{sample.field.name}.npz", evidence)
+    table = run(ablation(tmp_path, shared_data)).set_index("variant")
+    assert len(table) == 12
+    assert table.loc["w = 0", "recall"] == 0
+    assert table.loc["w = 1", "f"] > 0.8
+    assert table.loc["w chosen", "f"] > 0.8

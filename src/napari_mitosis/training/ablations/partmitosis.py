@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ...datasets.crops import read_crops
 from ...datasets.icpr import read_icpr2012
+from ...decide import Rule
 from ...errors import WeightsError
 from ...evaluate import Evaluation
 from ...inference.predict import predict
@@ -38,8 +39,6 @@ TRAINED: Mapping[str, PartRecipe] = {
     f"end-to-end, {PAPER_FORM}": PartRecipe(strategy="end-to-end"),
 }
 """What is trained: every form stage-wise, and the paper's form end-to-end, too."""
-
-_START = PartMitosisSystem().card(version="0.0.0", seed=0).decision_rule()
 
 
 def ablation(runs: Path, data: Path) -> Job[pd.DataFrame]:
@@ -64,18 +63,19 @@ def ablation(runs: Path, data: Path) -> Job[pd.DataFrame]:
         If no fold is scored.
     """
     samples = read_icpr2012(data / "icpr2012")
+    start = _start()
     rows = []
     for protocol in PROTOCOLS:
         scored = collect(runs, samples, protocol)
         if not scored:
             continue
-        grid = grid_for(scored[0].evidence, _START)
-        counts = yield from retold(count_all(scored, _START, RADIUS_UM, grid), saying(f"protocol {protocol}"))
+        grid = grid_for(scored[0].evidence, start)
+        counts = yield from retold(count_all(scored, start, RADIUS_UM, grid), saying(f"protocol {protocol}"))
         table = f"fusion weight, protocol {protocol}"
         for k, weights in enumerate(grid.weights):
             name = f"w = {dict(weights)['concentric']:g}"
-            rows.append(as_row(table, name, _measured(scored, counts, grid, slice(k, k + 1))))
-        rows.append(as_row(table, "w chosen", _measured(scored, counts, grid, slice(None))))
+            rows.append(as_row(table, name, _measured(scored, counts, start, grid, slice(k, k + 1))))
+        rows.append(as_row(table, "w chosen", _measured(scored, counts, start, grid, slice(None))))
     if not rows:
         raise WeightsError(f"{runs} holds no scored fold of PartMitosis; run `napari-mitosis train crossval` first")
     return pd.DataFrame(rows)
@@ -102,6 +102,7 @@ def trained_ablation(runs: Path, data: Path, out: Path, *, steps: int) -> Job[pd
     crops = read_crops(data / "ami_br") + read_crops(data / "tupac_crops")
     fold, test = next(iter(folds(samples, "S").items()))
     train = [s for i, s in enumerate(samples) if i not in test]
+    start = _start()
     rows = []
     for name, recipe in TRAINED.items():
         place = out / name.replace(", ", "-").replace(" ", "-")
@@ -122,18 +123,25 @@ def trained_ablation(runs: Path, data: Path, out: Path, *, steps: int) -> Job[pd
             evidence = yield from retold(predict(samples[i].field, detector), saying(name))
             # Every field is a fold of its own: the rule of each is chosen on the others.
             scored.append(Scored(samples[i], samples[i].field.name, evidence))
-        grid = grid_for(scored[0].evidence, _START)
-        counts = yield from retold(count_all(scored, _START, RADIUS_UM, grid), saying(name))
+        grid = grid_for(scored[0].evidence, start)
+        counts = yield from retold(count_all(scored, start, RADIUS_UM, grid), saying(name))
         table = f"strategy and form, fold {fold}, {steps} steps"
-        rows.append(as_row(table, name, _measured(scored, counts, grid, slice(None))))
-        rows.append(as_row(table, f"{name}, strong map alone", _measured(scored, counts, grid, slice(0, 1))))
+        rows.append(as_row(table, name, _measured(scored, counts, start, grid, slice(None))))
+        rows.append(as_row(table, f"{name}, strong map alone", _measured(scored, counts, start, grid, slice(0, 1))))
         yield Progress(len(rows) // 2, len(TRAINED), name)
     return pd.DataFrame(rows)
 
 
-def _measured(scored: Sequence[Scored], counts: Sequence[NDArray[np.int64]], grid: Grid, weights: slice) -> Evaluation:
+def _start() -> Rule:
+    """What the grid does not vary: the rule of the card, as in the report of the cross-validation."""
+    return PartMitosisSystem().card(version="0.0.0", seed=0).decision_rule()
+
+
+def _measured(
+    scored: Sequence[Scored], counts: Sequence[NDArray[np.int64]], start: Rule, grid: Grid, weights: slice
+) -> Evaluation:
     """Cross-fitted measures where the rule may choose among these of the grid's fusion weights."""
     # The first axis of the counts holds weights, smoothing and disc; the last two have one value each.
     own = replace(grid, weights=grid.weights[weights])
-    rules = cross_fitted_rules(scored, [c[weights] for c in counts], _START, own)
+    rules = cross_fitted_rules(scored, [c[weights] for c in counts], start, own)
     return measure(scored, rules, RADIUS_UM)
