@@ -194,6 +194,10 @@ def test_perfect_maps_are_worth_all_that_boxes_can_be(tmp_path: Path, shared_dat
     # Centroids between the plates of a telophase are not covered, and touching figures are cut apart.
     assert table.loc["score, above 0.5", "iou_of_estimated"] > 0.85
     assert table.loc["score, above 0.5", "gain_over_fixed"] > 0.2
+    # A map of noughts and ones has the same blobs at every threshold but for the pixels between two values.
+    assert table.loc["score, threshold of other slides", "iou"] == pytest.approx(
+        table.loc["score, Otsu", "iou"], abs=0.02
+    )
 
 
 def test_the_command_writes_a_row_for_each_point(tmp_path: Path) -> None:
@@ -213,6 +217,8 @@ def test_the_command_writes_a_row_for_each_point(tmp_path: Path) -> None:
     sides = (frame["y1_px"] - frame["y0_px"])[frame["estimated"]]
     assert 10 < sides.median() < 60
     assert f"{frame['estimated'].sum()} boxes estimated" in " ".join(result.output.split())
+    high = CliRunner().invoke(app, [*arguments, "--threshold", "1", "--model", "segmitos"], catch_exceptions=False)
+    assert f"0 boxes estimated, {len(frame)} fixed" in " ".join(high.output.split())
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,11 @@ from ...jobs import Job, Progress
 from ..crossval import Scored, collect
 
 _EDGES = list(BOX_COLUMNS[2:6])
-_THRESHOLDS = (0.3, 0.5, 0.7)
+_THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 _DRAWS = 2000
+
+Overlaps = list[NDArray[np.float64]]
+Covered = list[NDArray[np.bool_]]
 
 
 def ablation(runs: Path, data: Path) -> Job[pd.DataFrame]:
@@ -37,9 +40,10 @@ def ablation(runs: Path, data: Path) -> Job[pd.DataFrame]:
     Returns
     -------
     DataFrame
-        A row for the fixed box and for each map and threshold: share of centroids that a blob covers; mean IoU
-        with its 95 % interval (bootstrap over fields); its mean over the covered ones; mean difference from the
-        fixed box there; share of IoU of at least 0.5.
+        A row for the fixed box and for each map and threshold, also for that which is best on all slides but the
+        field's own: share of centroids that a blob covers; mean IoU with its 95 % interval (bootstrap over
+        fields); its mean over the covered ones; mean difference from the fixed box there; share of IoU of at
+        least 0.5.
 
     Raises
     ------
@@ -54,15 +58,20 @@ def ablation(runs: Path, data: Path) -> Job[pd.DataFrame]:
     for s, truth in zip(scored, truths, strict=True):
         fixed.append(_overlap(fixed_boxes(s.sample.centroids_yx(), s.evidence.mpp), truth))
     rows = [_row("fixed 7.5 um", fixed, fixed, [np.zeros(len(f), dtype=bool) for f in fixed])]
-    variants = _variants(scored[0])
-    for i, (name, rule) in enumerate(variants.items()):
-        yield Progress(i, len(variants), name)
-        overlaps, covered = [], []
-        for s, truth in zip(scored, truths, strict=True):
-            boxes = estimate_boxes(s.evidence, s.sample.centroids_yx(), rule)
-            overlaps.append(_overlap(boxes, truth))
-            covered.append(boxes["estimated"].to_numpy(dtype=bool))
-        rows.append(_row(name, overlaps, fixed, covered))
+    maps = _maps(scored[0])
+    cases = [s.sample.case for s in scored]
+    for i, (name, weights) in enumerate(maps.items()):
+        yield Progress(i, len(maps), name)
+        plain = replace(box_rule(scored[0].evidence), weights=weights)
+        rules = [replace(plain, threshold=threshold) for threshold in _THRESHOLDS]
+        otsu, *tried = [_estimated(scored, truths, rule) for rule in (plain, *rules)]
+        rows.append(_row(f"{name}, Otsu", otsu[0], fixed, otsu[1]))
+        for threshold, (overlaps, covered) in zip(_THRESHOLDS, tried, strict=True):
+            rows.append(_row(f"{name}, above {threshold:g}", overlaps, fixed, covered))
+        best = [tried[k] for k in _best_elsewhere([overlaps for overlaps, _ in tried], cases)]
+        chosen = [overlaps[k] for k, (overlaps, _) in enumerate(best)]
+        covered = [blob[k] for k, (_, blob) in enumerate(best)]
+        rows.append(_row(f"{name}, threshold of other slides", chosen, fixed, covered))
     return pd.DataFrame(rows)
 
 
@@ -87,19 +96,30 @@ def mask_boxes(sample: Sample) -> NDArray[np.float64]:
     return np.array(edges, dtype=np.float64).reshape(-1, 4)
 
 
-def _variants(scored: Scored) -> dict[str, Rule]:
-    """Every map, and the mean of all, with Otsu's threshold and with fixed ones."""
+def _maps(scored: Scored) -> dict[str, tuple[tuple[str, float], ...]]:
+    """Fusion weights of every map alone, and of the mean of all."""
     names = list(scored.evidence.maps)
-    choices: list[tuple[str, tuple[tuple[str, float], ...]]] = [(name, ((name, 1.0),)) for name in names]
-    if len(names) > 1:
-        choices.append(("mean of maps", ()))
-    plain = replace(box_rule(scored.evidence), weights=())
-    rules = {}
-    for name, weights in choices:
-        rules[f"{name}, Otsu"] = replace(plain, weights=weights)
-        for threshold in _THRESHOLDS:
-            rules[f"{name}, above {threshold:g}"] = replace(plain, weights=weights, threshold=threshold)
-    return rules
+    alone: dict[str, tuple[tuple[str, float], ...]] = {name: ((name, 1.0),) for name in names}
+    return alone if len(names) == 1 else {**alone, "mean of maps": ()}
+
+
+def _estimated(scored: Sequence[Scored], truths: Sequence[NDArray[np.float64]], rule: Rule) -> tuple[Overlaps, Covered]:
+    """Of each field: IoU of its boxes under a rule, and which of them are estimated."""
+    overlaps, covered = [], []
+    for s, truth in zip(scored, truths, strict=True):
+        boxes = estimate_boxes(s.evidence, s.sample.centroids_yx(), rule)
+        overlaps.append(_overlap(boxes, truth))
+        covered.append(boxes["estimated"].to_numpy(dtype=bool))
+    return overlaps, covered
+
+
+def _best_elsewhere(tried: Sequence[Overlaps], cases: Sequence[str]) -> list[int]:
+    """For each field, which of the variants has the highest mean IoU on the fields of other cases."""
+    best = []
+    for case in cases:
+        rest = [k for k, other in enumerate(cases) if other != case]
+        best.append(int(np.argmax([np.concatenate([overlaps[k] for k in rest]).mean() for overlaps in tried])))
+    return best
 
 
 def _overlap(boxes: pd.DataFrame, truth: NDArray[np.float64]) -> NDArray[np.float64]:
