@@ -164,7 +164,6 @@ class MSSNSystem:
             mpp=0.25,
             tile_px=2208,
             halo_px=REACH_PX + STRIDE,
-            poses=2,
             parameters=parameters,
             rule=asdict(Rule(threshold=0.2, min_score=0.5, min_area_um2=0.0)),
             rule_chosen_on="nothing yet: the default rule",
