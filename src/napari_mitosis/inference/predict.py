@@ -20,7 +20,7 @@ from .device import available_devices, choose_device, inference_on
 from .examine import examine_points
 from .memory import kept_memory
 from .objects import all_boxes, as_candidates, joined_candidates
-from .poses import mean_over_poses
+from .poses import POSES, mean_over_poses
 from .tiling import Tile, model_scale, model_shape, read_tile, tiles
 
 __all__ = ["available_devices", "predict"]
@@ -97,6 +97,8 @@ def predict(
     card = detector.card
     size = tile_px or card.tile_px
     poses = card.poses if poses is None else poses
+    if not 1 <= poses <= len(POSES):
+        raise ValueError(f"there are 1 to {len(POSES)} poses, not {poses}")
     names = _selected(detector, only)
     chosen = "" if only is None else "-" + "+".join(names)
     key = f"{field.digest}-{detector.fingerprint}-{mpp:.6f}-{size}-{poses}-{place.type}{chosen}"

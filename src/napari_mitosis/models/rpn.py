@@ -242,8 +242,9 @@ def load_segmitos(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     WeightsError
         If `state` does not hold them.
     """
-    features = network.features
+    features, head = network.features, network.rpn
     assert isinstance(features, LiteFeatures)
+    assert isinstance(head, ProposalHead)
     known = features.state_dict()
     needed = {k: v.shape for k, v in known.items()}
     needed |= {"score.weight": torch.Size([2, features.channels, 1, 1]), "score.bias": torch.Size([2])}
@@ -251,7 +252,7 @@ def load_segmitos(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     if wrong:
         raise WeightsError(f"these are no weights of a compact SegMitos: {wrong[0]} is missing or has another shape")
     features.load_state_dict({k: state[k] for k in known})
-    network.rpn.start_from(*score_margin(state))
+    head.start_from(*score_margin(state))
 
 
 def score_margin(state: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
