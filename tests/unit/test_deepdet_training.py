@@ -12,11 +12,14 @@ from napari_mitosis import jobs
 from napari_mitosis.datasets.sample import Sample
 from napari_mitosis.errors import WeightsError
 from napari_mitosis.field import Field
+from napari_mitosis.inference.predict import predict
 from napari_mitosis.models.deepdet import CompactDeepDet
+from napari_mitosis.models.registry import Detector
 from napari_mitosis.models.rpn import CompactRPN
 from napari_mitosis.models.segmitos import CompactSegMitos
 from napari_mitosis.models.weights import load_weights
 from napari_mitosis.tables import annotations_frame
+from napari_mitosis.training.ablations.deepdet import Variant, looked_at
 from napari_mitosis.training.augment import Augmentation
 from napari_mitosis.training.box_training import BoxMiner, BoxRecipe, OutlinedFields, box_batch, train_boxes
 from napari_mitosis.training.checkpoint import save_tensors
@@ -157,6 +160,26 @@ def test_cards_name_the_detector_and_its_size(name):
     assert card.parameters == sum(p.numel() for p in network.parameters())
     assert (card.detector, card.config) == (name, "compact")
     assert card.decision_rule().min_score == 0.5
+
+
+def test_variants_of_an_ablation_see_what_a_detection_sees(tmp_path):
+    """All three sizes and 300 proposals are the detector itself; without the classifier it is the RPN."""
+    torch.manual_seed(0)
+    sample = bars_sample()
+    deepdet, rpn = CompactDeepDet().eval(), CompactRPN().eval()
+    rpn.load_state_dict({k: v for k, v in deepdet.state_dict().items() if k in rpn.state_dict()})
+    plain, alone = Variant("t", "plain"), Variant("t", "alone", classified=False)
+    few, small = Variant("t", "few", proposals=5), Variant("t", "small", sizes=(0,))
+    found = looked_at(sample, deepdet, (plain, alone, few, small))
+    for variant, network in ((plain, deepdet), (alone, rpn)):
+        name = "deepdet" if variant is plain else "rpn"
+        detector = Detector(system(name).card(version="0.0.0", seed=0), network)
+        expected = jobs.run(predict(sample.field, detector, device="cpu")).candidates
+        assert len(expected) > 1
+        np.testing.assert_allclose(found[variant].candidates, expected, atol=1e-4)
+    assert 0 < len(found[few].candidates) <= 5
+    assert not found[small].candidates.equals(found[plain].candidates)
+    assert deepdet.options.proposals == 300
 
 
 def test_training_lowers_the_loss(tmp_path):

@@ -94,7 +94,7 @@ def ablation(runs: Path, data: Path) -> Job[pd.DataFrame]:
         load_weights(network, runs / name / "model.safetensors")
         fold_batch_norms(network.eval())
         for sample in [samples[i] for i in test]:
-            for variant, evidence in _looked_at(sample, network, VARIANTS).items():
+            for variant, evidence in looked_at(sample, network, VARIANTS).items():
                 scored[variant].append(Scored(sample, name, evidence))
             done += 1
             yield Progress(done, len(samples), f"{name}: {sample.field.name}")
@@ -128,7 +128,7 @@ def trained_ablation(runs: Path, data: Path, out: Path, *, steps: int) -> Job[pd
         key = (f"{table}, fold {name}, {steps} steps", variant)
         # Every field is a fold of its own: the rule of each is chosen on the others.
         found[key] = [
-            Scored(samples[i], samples[i].field.name, _looked_at(samples[i], network, (plain,))[plain]) for i in test
+            Scored(samples[i], samples[i].field.name, looked_at(samples[i], network, (plain,))[plain]) for i in test
         ]
     return (yield from _table(found))
 
@@ -156,7 +156,7 @@ TRAINED: Mapping[tuple[str, str], Callable[[], DeepDet]] = {
 
 
 @torch.inference_mode()
-def _looked_at(sample: Sample, network: DeepDet, variants: tuple[Variant, ...]) -> dict[Variant, Evidence]:
+def looked_at(sample: Sample, network: DeepDet, variants: tuple[Variant, ...]) -> dict[Variant, Evidence]:
     """Evidence of every variant from one look of the network at the whole field."""
     field = sample.field
     h, w = field.shape
