@@ -177,7 +177,7 @@ def test_variants_of_an_ablation_see_what_a_detection_sees(tmp_path):
         expected = jobs.run(predict(sample.field, detector, device="cpu")).candidates
         assert len(expected) > 1
         np.testing.assert_allclose(found[variant].candidates, expected, atol=1e-4)
-    assert 0 < len(found[few].candidates) <= 5
+    assert len(found[few].candidates) < len(found[plain].candidates)
     assert not found[small].candidates.equals(found[plain].candidates)
     assert deepdet.options.proposals == 300
 
