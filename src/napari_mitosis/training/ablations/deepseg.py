@@ -41,9 +41,9 @@ def ablation(runs: Path, data: Path) -> Job[pd.DataFrame]:
     -------
     DataFrame
         A row for the fixed box and for each map and threshold, also for that which is best on all slides but the
-        field's own: share of centroids that a blob covers; mean IoU with its 95 % interval (bootstrap over
-        fields); its mean over the covered ones; mean difference from the fixed box there; share of IoU of at
-        least 0.5.
+        field's own, where there are several: share of centroids that a blob covers; mean IoU with its 95 %
+        interval (bootstrap over fields); its mean over the covered ones; mean difference from the fixed box
+        there; share of IoU of at least 0.5.
 
     Raises
     ------
@@ -68,6 +68,8 @@ def ablation(runs: Path, data: Path) -> Job[pd.DataFrame]:
         rows.append(_row(f"{name}, Otsu", otsu[0], fixed, otsu[1]))
         for threshold, (overlaps, covered) in zip(_THRESHOLDS, tried, strict=True):
             rows.append(_row(f"{name}, above {threshold:g}", overlaps, fixed, covered))
+        if len(set(cases)) == 1:
+            continue
         best = [tried[k] for k in _best_elsewhere([overlaps for overlaps, _ in tried], cases)]
         chosen = [overlaps[k] for k, (overlaps, _) in enumerate(best)]
         covered = [blob[k] for k, (_, blob) in enumerate(best)]
