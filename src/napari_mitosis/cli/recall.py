@@ -14,6 +14,7 @@ def recall(
     folder: Annotated[Path, typer.Argument(help="Crops in folders normal and atypical, or mitosis and mimic.")],
     model: Annotated[list[str], typer.Option("--model", help="Model version; repeat for several.")],
     verify: Annotated[bool, typer.Option("--verify", help="With the verifier that each card names.")] = False,
+    every: Annotated[int, typer.Option(min=1, help="Only each so-manieth crop, in the order of their names.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
     out: Annotated[Path | None, typer.Option("--out", help="Write the table as CSV.")] = None,
 ) -> None:
@@ -26,7 +27,7 @@ def recall(
         from ..errors import WeightsError
         from ..models.registry import load_detector
 
-        crops = read_crops(folder)
+        crops = sorted(read_crops(folder), key=lambda crop: crop.path.name)[::every]
         tables = []
         for name in model:
             detector = load_detector(name)
