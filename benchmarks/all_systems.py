@@ -23,12 +23,12 @@ import pandas as pd
 def one_system(path: Path, name: str, verify: bool, runs: int) -> dict[str, object]:
     """Times of one system in this process."""
     import torch
-    from napari_mitosis.inference.verify import verify as look_again
 
     from napari_mitosis import jobs
     from napari_mitosis.decide import decide
     from napari_mitosis.field import open_field
     from napari_mitosis.inference.predict import predict
+    from napari_mitosis.inference.verify import verify as look_again
     from napari_mitosis.models.registry import load_detector
 
     field = open_field(path, mpp=0.25).loaded()

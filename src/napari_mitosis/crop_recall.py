@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,10 +71,11 @@ def crop_recall(
     for i, crop in enumerate(mitotic):
         yield Progress(i, len(mitotic), f"{detector.card.name}: {crop.path.name}")
         field = Field.from_array(crop.pixels(), crop.mpp, crop.path.stem)
-        evidence = yield from retold(predict(field, detector, device=device), lambda p, i=i: _of(i, mitotic, p))
+        tell = partial(_of, i, mitotic)
+        evidence = yield from retold(predict(field, detector, device=device), tell)
         if verifier is not None:
             job = verify(field, evidence, verifier, detector.card.decision_rule(), device=device)
-            evidence = yield from retold(job, lambda p, i=i: _of(i, mitotic, p))
+            evidence = yield from retold(job, tell)
         places = decide(evidence, rule)[["y_um", "x_um"]].to_numpy()
         centre = crop.points[["y_px", "x_px"]].iloc[0].to_numpy(dtype=np.float64) * crop.mpp
         looked.append(Looked(crop.group, bool((np.linalg.norm(places - centre, axis=1) <= radius_um).any())))

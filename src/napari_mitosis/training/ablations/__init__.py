@@ -39,9 +39,8 @@ def run_ablation(name: str, data: Path, runs: Path, train: Path | None, steps: i
     if not name.isidentifier() or importlib.util.find_spec(f"{__name__}.{name}") is None:
         raise WeightsError(f"there is no ablation of '{name}'")
     module = importlib.import_module(f"{__name__}.{name}")
-    tables = []
     if train is None or not hasattr(module, "trained_ablation"):
-        tables.append((yield from module.ablation(runs, data)))
+        table: pd.DataFrame = yield from module.ablation(runs, data)
     else:
-        tables.append((yield from module.trained_ablation(runs, data, train, steps=steps)))
-    return pd.concat(tables, ignore_index=True)
+        table = yield from module.trained_ablation(runs, data, train, steps=steps)
+    return table
