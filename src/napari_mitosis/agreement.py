@@ -76,7 +76,7 @@ def group(tables: Mapping[str, pd.DataFrame], radius_um: float = SAME_UM) -> lis
     figures: list[list[int]] = []
     for seed in np.lexsort((detector, x, y, -pooled.probability)):
         if free[seed]:
-            figures.append([int(seed), *_partners(int(seed), free, detector, y, x, radius_um)])
+            figures.append([int(seed), *_partners(int(seed), free, detector, pooled, radius_um)])
             free[figures[-1]] = False
     return figures
 
@@ -85,14 +85,17 @@ def _partners(
     seed: int,
     free: NDArray[np.bool_],
     detector: NDArray[np.intp],
-    y: NDArray[np.float64],
-    x: NDArray[np.float64],
+    pooled: _Pooled,
     radius_um: float,
 ) -> list[int]:
-    """The nearest free detection of each other detector within the radius of the seed."""
+    """The nearest free detection of each other detector within the radius of the seed.
+
+    Of several at the same place the surest is taken: the order of rows must not matter.
+    """
+    y, x = pooled.places[:, 2], pooled.places[:, 3]
     distance = np.hypot(y - y[seed], x - x[seed])
     near = np.flatnonzero(free & (distance <= radius_um) & (detector != detector[seed]))
-    near = near[np.lexsort((x[near], y[near], distance[near]))]
+    near = near[np.lexsort((-pooled.probability[near], x[near], y[near], distance[near]))]
     _, first = np.unique(detector[near], return_index=True)
     return [int(i) for i in near[first]]
 
