@@ -44,7 +44,7 @@ def find(card: ModelCard, text: str, verified: bool) -> list[Measure]:
 def pooled(card: ModelCard, protocol: str, verified: bool) -> Measure | None:
     """The pooled measure of a protocol at the usual radius."""
     for m in find(card, f"icpr2012, protocol {protocol}", verified):
-        if "radius" not in m.name and "JPEG" not in m.name:
+        if "4 folds" in m.name and "radius" not in m.name and "JPEG" not in m.name:
             return m
     return None
 

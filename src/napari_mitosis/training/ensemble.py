@@ -32,13 +32,12 @@ from .publish import read_report
 
 PROTOCOLS: tuple[Protocol, ...] = ("S", "N")
 
-_SHARES = (0.0, 0.5, 1.0)
+# No member is left out: with free weights all but one fell to 0 on some folds, and what is then left is no ensemble.
+_SHARES = (0.5, 1.0)
 _MIN_SCORES = tuple(np.round(np.arange(0.02, 0.92, 0.02), 3).tolist())
 # How far around weights and a threshold F is looked at: on some 140 mitoses the highest single F is luck.
 _SCORE_SIGMA = 0.04
 _WEIGHT_SIGMA = 0.15
-# A member that adds less F than this is not worth its time: its weight becomes 0, and it is left out.
-_WORTH = 0.003
 
 
 @dataclass(frozen=True)
@@ -109,13 +108,6 @@ class Fitted:
     rules: Mapping[str, Rule]
     calibrations: Mapping[str, Calibration]
     rule: Rule
-
-    def without_idle(self) -> Fitted:
-        """The same without the members of weight 0, which change nothing."""
-        used = {name: weight for name, weight in self.rule.weights if weight > 0}
-        rules = {name: self.rules[name] for name in used}
-        calibrations = {name: self.calibrations[name] for name in used}
-        return Fitted(rules, calibrations, replace(self.rule, weights=tuple(used.items())))
 
 
 def loosened(rule: Rule) -> Rule:
@@ -223,7 +215,7 @@ def fit_calibrations(
 
 
 def weight_grid(names: Sequence[str]) -> list[dict[str, float]]:
-    """Weights that are tried: each member none, half or full, up to their common factor."""
+    """Weights that are tried: each member half or full, up to their common factor."""
     found: dict[tuple[float, ...], dict[str, float]] = {}
     for shares in product(_SHARES, repeat=len(names)):
         if sum(shares) > 0:
@@ -244,7 +236,7 @@ def choose(held: Sequence[Held], evidence: Sequence[Evidence], radius_um: float)
     f = 2 * counts[0] / np.maximum(counts.sum(axis=0) + mitoses, 1)
     plateau = ndimage.gaussian_filter1d(f, _SCORE_SIGMA / (cuts[1] - cuts[0]), axis=1, mode="nearest")
     near = np.exp(-((points[:, None] - points[None]) ** 2).sum(axis=-1) / (2 * _WEIGHT_SIGMA**2))
-    plateau = (near / near.sum(axis=1, keepdims=True)) @ plateau - _WORTH * (points > 0).sum(axis=1, keepdims=True)
+    plateau = (near / near.sum(axis=1, keepdims=True)) @ plateau
     best, cut = np.unravel_index(int(np.argmax(plateau)), plateau.shape)
     return ensemble_rule(weights[int(best)], float(cuts[cut]))
 

@@ -64,7 +64,7 @@ def make_ensemble(
     held = gather(runs, samples)
     measured = yield from cross_fit(held, runs, radius_um)
     shipped = {run.name: fold_rules(run)[""] for run in runs}
-    fitted = (yield from fit_ensemble(held, shipped, radius_um)).without_idle()
+    fitted = yield from fit_ensemble(held, shipped, radius_um)
     found: dict[str, list[Measure]] = {}
     for name, measure in measures(measured, radius_um):
         found.setdefault(name, []).append(measure)
