@@ -37,7 +37,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     ),
     frozenset({"models", "datasets", "annotations", "samples"}),
     frozenset({"inference", "training"}),
-    frozenset({"session"}),
+    frozenset({"session", "review", "trainer"}),
     frozenset({"batch", "measure", "compare", "crop_recall"}),
     frozenset({"cli", "gui"}),
 )
