@@ -172,10 +172,10 @@ def choose_rule(counts: Sequence[NDArray[np.int64]], mitoses: int, base: Rule, g
                 "plateau_f": plateau[place],
             }
         )
-    return _shown(grid.rule(base, [int(i) for i in places[0]])), pd.DataFrame(rows)
+    return as_stated(grid.rule(base, [int(i) for i in places[0]])), pd.DataFrame(rows)
 
 
-def _shown(rule: Rule) -> Rule:
+def as_stated(rule: Rule) -> Rule:
     """The same decisions as a reader would state them: peaks have one threshold, not a floor and a score."""
     if rule.method == "peaks" and rule.threshold != "otsu":
         return replace(rule, threshold=max(rule.threshold, rule.min_score), min_score=0.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from .. import __version__
-from . import ablate, boxes, compare, datasets, detect, ensemble, evaluate, models, recall, train, window
+from . import ablate, boxes, compare, datasets, detect, ensemble, evaluate, models, reader, recall, train, window
 from .console import stdout
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("ablate")(ablate.ablate)
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")
 train.app.command("ensemble")(ensemble.ensemble)
+train.app.command("reader")(reader.reader)
 train.app.command("reliability")(ensemble.reliability)
 app.add_typer(train.app, name="train")
 

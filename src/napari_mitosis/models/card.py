@@ -81,6 +81,8 @@ class ModelCard(BaseModel):
         empty where nothing was measured.
     members : tuple of Member
         Of an ensemble, which has no weights of its own.
+    finetuned : dict
+        Of a version that learnt from a reader's corrections: how, from what, and how it compares with its parent.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -101,6 +103,7 @@ class ModelCard(BaseModel):
     verified: dict[str, Any] = Field(default_factory=dict)
     calibration: tuple[tuple[float, float], ...] = ()
     members: tuple[Member, ...] = ()
+    finetuned: dict[str, Any] = Field(default_factory=dict)
     trained_on: str
     split: str = ""
     seed: int = 0

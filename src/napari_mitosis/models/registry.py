@@ -310,6 +310,30 @@ def version_key(version: str) -> tuple[int | str, ...]:
     return tuple(int(part) if part.isdigit() else part for part in version.replace("-", ".").split("."))
 
 
+def find_version(name: str, folder: Path | None = None) -> tuple[ModelCard, Path]:
+    """The card of a model version and the path of its weights; an ensemble has none there.
+
+    Parameters
+    ----------
+    name, folder
+        See `load_detector`.
+
+    Raises
+    ------
+    WeightsError
+        If there is no such version.
+    """
+    detector, _, version = name.partition("@")
+    matches = [
+        (card, path) for card, path in _cards(folder) if card.detector == detector and version in ("", card.version)
+    ]
+    if not matches:
+        known = ", ".join(card.name for card in list_cards(folder)) or "none"
+        raise WeightsError(f"there are no weights for '{name}'; there are: {known}")
+    card, path = max(matches, key=lambda match: version_key(match[0].version))
+    return card, path
+
+
 def load_detector(name: str = "segmitos", folder: Path | None = None) -> Detector:
     """Load a model version.
 
@@ -330,14 +354,7 @@ def load_detector(name: str = "segmitos", folder: Path | None = None) -> Detecto
     WeightsError
         If there is no such version, its file is damaged or does not fit the network.
     """
-    detector, _, version = name.partition("@")
-    matches = [
-        (card, path) for card, path in _cards(folder) if card.detector == detector and version in ("", card.version)
-    ]
-    if not matches:
-        known = ", ".join(card.name for card in list_cards(folder)) or "none"
-        raise WeightsError(f"there are no weights for '{name}'; there are: {known}")
-    card, path = max(matches, key=lambda match: version_key(match[0].version))
+    card, path = find_version(name, folder)
     if card.members:
         return _load_ensemble(card, folder)
     from .trunks import fold_batch_norms

@@ -51,6 +51,10 @@ class FitOptions:
         Step k draws from the generator seeded with (seed, k), so a resumed run repeats an unbroken one.
     checkpoint_every : int
         Steps between two checkpoints.
+    trunk_rate : float
+        Share of the learning rate for parameters of a trunk.
+    keep_statistics : bool
+        Batch normalisations keep their running statistics and normalise by them, as in inference.
     """
 
     steps: int
@@ -60,6 +64,8 @@ class FitOptions:
     average: float = 0.995
     seed: int = 0
     checkpoint_every: int = 50
+    trunk_rate: float = 1.0
+    keep_statistics: bool = False
 
 
 def seed_everything(seed: int, threads: int = 0) -> None:
@@ -173,6 +179,8 @@ def fit_steps(
         if before_step is not None:
             before_step(step, network)
         network.train()
+        if options.keep_statistics:
+            _hold_statistics(network)
         rng = np.random.default_rng([options.seed, step])
         torch.manual_seed(options.seed * 1_000_003 + step)
         for group in optimizer.param_groups:
@@ -196,17 +204,31 @@ def fit_steps(
 
 
 def _optimizer(network: nn.Module, options: FitOptions) -> torch.optim.Optimizer:
-    """Weights with decay; biases and normalisations without, as in the paper's training."""
-    parameters = [p for p in network.parameters() if p.requires_grad]
+    """Weights with decay; biases and normalisations without, as in the paper's training; a trunk at its own rate."""
     paper = options.optimizer == "paper"
-    rate = options.learning_rate
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": options.weight_decay, "peak": rate},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, "peak": rate * (2 if paper else 1)},
-    ]
+    named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
+    # One part where all learn alike, so that the order of parameters in a checkpoint stays what it was.
+    slow = {name for name, _ in named if "trunk." in name and options.trunk_rate != 1}
+    groups: list[dict[str, Any]] = []
+    for in_slow, share in ((False, 1.0), (True, options.trunk_rate)):
+        part = [p for name, p in named if (name in slow) is in_slow]
+        if not part:
+            continue
+        rate = options.learning_rate * share
+        bias_rate = rate * (2 if paper else 1)
+        groups += [
+            {"params": [p for p in part if p.ndim > 1], "weight_decay": options.weight_decay, "peak": rate},
+            {"params": [p for p in part if p.ndim <= 1], "weight_decay": 0.0, "peak": bias_rate},
+        ]
     if paper:
-        return torch.optim.SGD(groups, lr=rate, momentum=0.99)
-    return torch.optim.AdamW(groups, lr=rate)
+        return torch.optim.SGD(groups, lr=options.learning_rate, momentum=0.99)
+    return torch.optim.AdamW(groups, lr=options.learning_rate)
+
+
+def _hold_statistics(network: nn.Module) -> None:
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
 
 
 def _schedule(step: int, steps: int) -> float:

@@ -47,16 +47,24 @@ class FieldSource:
     samples : sequence of Sample
     window_px : int
         Side of the windows.
+    unknown : sequence of ndarray of bool, shape (H, W), or None, optional
+        For each field the pixels whose label nobody knows; they must not count as background.
     """
 
-    def __init__(self, samples: Sequence[Sample], window_px: int = WINDOW_PX) -> None:
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        window_px: int = WINDOW_PX,
+        unknown: Sequence[NDArray[np.bool_] | None] | None = None,
+    ) -> None:
         if not samples:
             raise ValueError("a field source needs at least one annotated field")
         self.window_px = window_px
         self._pad = pad = window_px // 2
         self.shapes = [s.field.shape for s in samples]
         self._pixels = [np.pad(s.field.numpy(), ((pad, pad), (pad, pad), (0, 0)), "reflect") for s in samples]
-        self._ignore = [_ignored(s, pad) for s in samples]
+        own = unknown or [None] * len(samples)
+        self._ignore = [_ignored(s, pad, extra) for s, extra in zip(samples, own, strict=True)]
         self.mitoses = [s.centroids_yx("mitosis") for s in samples]
         self.unsure = [s.centroids_yx("unsure") for s in samples]
         self.mimics = [s.centroids_yx("mimic") for s in samples]
@@ -199,8 +207,10 @@ def _paint_disc(area: NDArray[np.bool_], y: float, x: float, radius: float) -> N
     part |= yy**2 + xx**2 <= radius**2
 
 
-def _ignored(sample: Sample, pad: int) -> NDArray[np.bool_]:
-    """Pixels of known mitoses, and everything beyond the field."""
+def _ignored(sample: Sample, pad: int, unknown: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    """Pixels of known mitoses, those that nobody knows, and everything beyond the field."""
     mask = sample.mask
     inside = np.zeros(sample.field.shape, dtype=bool) if mask is None else mask > 0
+    if unknown is not None:
+        inside |= unknown
     return np.pad(inside, pad, constant_values=True)
