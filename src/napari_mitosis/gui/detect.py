@@ -15,6 +15,7 @@ from ..models.card import ModelCard
 from ..models.registry import list_cards
 from ..session import Result, Session
 from . import keys
+from .desk import Desk
 from .devices import devices_job
 from .fields import OpenFields
 from .layers import scale_field_layer
@@ -37,6 +38,11 @@ class DetectDock(QWidget):
         A session to show; a new one by default.
     cards : list of ModelCard, optional
         The model versions on offer; all installed ones by default.
+
+    Attributes
+    ----------
+    desk : Desk
+        What the other docks share with this one.
     """
 
     def __init__(
@@ -60,6 +66,7 @@ class DetectDock(QWidget):
         self._offer(cards)
         self.fields = OpenFields(viewer, self.session, self)
         self.view = ResultView(self.session, self.fields, self.panel, self)
+        self.desk = Desk(viewer, self.session, self.fields, self.workers, self)
         self._connect()
         self.fields.changed.connect(self._list_fields)
         self.fields.refused.connect(self._complain)
@@ -364,6 +371,7 @@ class DetectDock(QWidget):
         self._throttle.cancel()
         self.view.stop()
         self.workers.shutdown()
+        self.desk.shutdown()
         self.fields.disconnect_all()
         keys.unbind(self.viewer)
 

@@ -1,0 +1,1 @@
+"""The review dock: candidates one by one, a key each."""
