@@ -189,7 +189,7 @@ def detect_fields(
     OSError
         When the results cannot be written.
     """
-    rule = rule or (detector.card.decision_rule() if verifier is None else verified_rule(detector.card))
+    rule = rule or (detector.card.decision_rule() if verifier is None else verified_rule(detector.card, verifier.card))
     out.mkdir(parents=True, exist_ok=True)
     table, columns = out / "detections.csv", csv_columns(verifier is not None)
     pd.DataFrame(columns=columns).to_csv(table, index=False)

@@ -89,7 +89,7 @@ def measure_model(
     UnknownResolution, FieldError
         For any of the fields: figures of the others alone would mislead.
     """
-    rule = rule or (detector.card.decision_rule() if verifier is None else verified_rule(detector.card))
+    rule = rule or (detector.card.decision_rule() if verifier is None else verified_rule(detector.card, verifier.card))
     _require_samples(samples)
     kept, everything = [], []
     for number, sample in enumerate(samples):

@@ -323,7 +323,7 @@ class Session:
 
             second: Any = yield from self.loading(verifier)
             evidence = yield from verify(field, evidence, second, preset, device=device)
-            preset = verified_rule(detector.card)
+            preset = verified_rule(detector.card, second.card)
         yield Progress(0, 0, "deciding")
         # The sliders may have moved while the network looked.
         rule = state.rule if state.rule is not None and state.model == evidence.model else preset

@@ -103,7 +103,7 @@ def test_verification_adds_a_column_and_moves_nothing(verifier):
     np.testing.assert_allclose(
         alone[["y_px", "x_px", "score", "area_um2"]], before[["y_px", "x_px", "score", "area_um2"]]
     )
-    both = decide(verified, replace(verified_rule(verifier.card), min_score=0.0))
+    both = decide(verified, replace(verified_rule(verifier.card, verifier.card), min_score=0.0))
     expected = verified.candidates[["detector", "verifier"]].mean(axis=1).sort_values(ascending=False)
     np.testing.assert_allclose(both["score"], expected)
 
@@ -129,8 +129,8 @@ def test_what_cannot_examine_is_told(verifier):
 
 def test_the_card_names_the_rule_for_both(verifier):
     card = verifier.card.model_copy(update={"verified": {"verifier": "deepver", "rule": {"min_score": 0.4}}})
-    assert verified_rule(card).min_score == 0.4
-    assert dict(verified_rule(verifier.card).weights) == {"detector": 0.5, "verifier": 0.5}
+    assert verified_rule(card, verifier.card).min_score == 0.4
+    assert dict(verified_rule(verifier.card, verifier.card).weights) == {"detector": 0.5, "verifier": 0.5}
 
 
 def test_a_training_step_lowers_the_loss_and_the_unknown_teaches_nothing():

@@ -131,7 +131,7 @@ def second_look(detector: Detector, name: str | None, models: Path | None) -> tu
     if name is None:
         return None, detector.card.decision_rule()
     loaded = load_verifier(name or str(detector.card.verified.get("verifier", "deepver")), models)
-    return loaded, verified_rule(detector.card)
+    return loaded, verified_rule(detector.card, loaded.card)
 
 
 def with_wishes(rule: Rule, wanted: dict[str, Any]) -> Rule:

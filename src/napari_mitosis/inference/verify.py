@@ -105,9 +105,20 @@ def load_verifier(name: str, folder: Path | None = None) -> Detector:
     return loaded
 
 
-def verified_rule(card: ModelCard) -> Rule:
-    """How to decide on verified candidates of a detector: as its card says, else both scores weigh alike."""
-    known = card.verified_rule()
+def verified_rule(card: ModelCard, verifier: ModelCard) -> Rule:
+    """How to decide on verified candidates of a detector.
+
+    As the card of a verifier says that was fine-tuned behind this detector, else as the detector's card says, else
+    both scores weigh alike.
+
+    Parameters
+    ----------
+    card : ModelCard
+        The detector's.
+    verifier : ModelCard
+    """
+    own = verifier.verified.get("detector") == card.detector
+    known = verifier.verified_rule() if own else card.verified_rule()
     if known is not None:
         return known
     weights = tuple((name, 0.5) for name in VERIFIED_SCORES)

@@ -75,7 +75,8 @@ class ModelCard(BaseModel):
     kind : str
         ``"detector"`` or ``"verifier"``.
     verified : dict
-        The rule with a verifier behind the detector, chosen on the same data: ``{"verifier": name, "rule": {...}}``.
+        The rule with a verifier behind the detector, chosen on the same data: ``{"verifier": name, "rule": {...}}``;
+        of a fine-tuned verifier the rule behind the detector that it was tuned with: ``{"detector": name, ...}``.
     calibration : tuple of (float, float)
         Knots (score, probability) of the map from a detection's score to the probability that it is a mitosis;
         empty where nothing was measured.
@@ -122,7 +123,7 @@ class ModelCard(BaseModel):
         return _rule(self.rule)
 
     def verified_rule(self) -> Rule | None:
-        """The rule for use with the verifier it was chosen with, where one was."""
+        """The rule for use of both together that `verified` holds, where one was chosen."""
         return _rule(self.verified["rule"]) if self.verified else None
 
     def with_rule(self, rule: Rule, chosen_on: str) -> ModelCard:

@@ -21,6 +21,9 @@ from ...models.registry import Detector, detector_class, find_version, load_dete
 from ...models.trunks import fold_batch_norms
 from ...models.weights import read_state
 
+FRONT = "deepdet"
+"""The detector whose candidates a verifier examines, where none is named: its partner in the paper."""
+
 
 @dataclass(frozen=True, eq=False)
 class Looking:
@@ -44,6 +47,10 @@ class Looking:
     rule: Rule
     front: Detector | None
     device: str
+
+    def rule_of(self, card: ModelCard) -> Rule:
+        """How another version of the parent decides."""
+        return card.decision_rule() if self.front is None else verified_rule(self.front.card, card)
 
     def network(self, state: Mapping[str, Tensor]) -> Detector:
         """A version with these weights, ready to look."""
@@ -78,8 +85,6 @@ def looking(parent: str, folder: Path | None, front: str, device: str) -> Lookin
     if card.members:
         members = ", ".join(sorted({m.model for m in card.members}))
         raise WeightsError(f"{card.name} has no weights of its own to train; fine-tune one of its members: {members}")
-    state = read_state(path)
-    if card.kind != "verifier":
-        return Looking(card, state, card.decision_rule(), None, device)
-    first = load_detector(front or "segmitos", folder)
-    return Looking(card, state, verified_rule(first.card), first, device)
+    first = load_detector(front or FRONT, folder) if card.kind == "verifier" else None
+    rule = card.decision_rule() if first is None else verified_rule(first.card, card)
+    return Looking(card, read_state(path), rule, first, device)

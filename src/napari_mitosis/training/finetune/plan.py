@@ -86,7 +86,7 @@ class FinetunePlan(BaseModel):
     parent_folder : str
         Folder of its card and weights; empty = the shipped and the user's.
     front : str
-        For a verifier: the detector before it; empty = the adopted SegMitos.
+        For a verifier: the detector before it; empty = DeepDet.
     version : str
         Of the child.
     fields : tuple of FieldPlan

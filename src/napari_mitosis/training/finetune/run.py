@@ -84,7 +84,7 @@ def finetune(plan: FinetunePlan, folder: Path, recipe: TuneRecipe = RECIPE) -> J
     save_child(folder / CHILD_FILE, child)
     outcome = Outcome(
         folder,
-        child_card(look.card, plan, choice, verdict, schedule),
+        child_card(look, plan, choice, verdict, schedule),
         verdict,
         tuple(f.digest or f.path for f in plan.fields),
     )
@@ -92,22 +92,26 @@ def finetune(plan: FinetunePlan, folder: Path, recipe: TuneRecipe = RECIPE) -> J
     return outcome
 
 
-def child_card(parent: ModelCard, plan: FinetunePlan, choice: Choice, verdict: Verdict, steps: int) -> ModelCard:
+def child_card(look: Looking, plan: FinetunePlan, choice: Choice, verdict: Verdict, steps: int) -> ModelCard:
     """The card of the child: the parent's, with its own rule and where that comes from."""
+    parent = look.card
     count = len(plan.with_role("train"))
     figures = [f for field in plan.with_role("train") for f in field.figures]
     by = {label: sum(f.label == label for f in figures) for label in ("mitosis", "mimic", "unsure")}
+    rule = asdict(choice.rule)
+    # A verifier decides nothing by itself: its rule is that of both, behind the detector that it was tuned with.
+    behind = {} if look.front is None else {"detector": look.front.card.detector, "rule": rule}
     return parent.model_copy(
         update={
             "version": plan.version,
             "parent": plan.parent,
-            "rule": asdict(choice.rule),
+            "rule": parent.rule if behind else rule,
             "rule_chosen_on": f"scores of {count} annotated fields by networks that did not learn from them",
             "trained_on": f"{parent.trained_on}; then {count} fields of a reader with {by['mitosis']} mitoses and "
             f"{by['mimic']} mimics",
             "calibration": (),
             "measures": (),
-            "verified": {},
+            "verified": behind,
             "seed": plan.seed,
             "sha256": "",
             "finetuned": {
@@ -115,11 +119,12 @@ def child_card(parent: ModelCard, plan: FinetunePlan, choice: Choice, verdict: V
                 "plan": plan.digest,
                 "blend": choice.blend,
                 "steps": steps,
-                "front": plan.front,
                 "parent": asdict(verdict.parent),
                 "child": asdict(verdict.child),
                 "difference": [verdict.difference, verdict.low, verdict.high],
                 "judged_on": {"fields": verdict.fields, "mitoses": verdict.mitoses},
+                "offered": verdict.offered,
+                "reason": verdict.reason,
             },
         }
     )

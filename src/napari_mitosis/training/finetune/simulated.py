@@ -194,7 +194,7 @@ def simulate(
     version = look.network(read_state(folder / CHILD_FILE))
     _, others = drawn(samples, setting)
     counts = {"parent": Counts(), "child": Counts(), "parent_new_rule": Counts()}
-    child_rule = outcome.card.decision_rule()
+    child_rule = look.rule_of(outcome.card)
     for n, i in enumerate(others):
         yield Progress(n, len(others), f"comparing on {samples[i].field.name}")
         before = load_evidence(seen / f"{samples[i].field.name}.npz")
