@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast, runtime_checkable
 import platformdirs
 
 from ..errors import WeightsError
+from .adoption import ADOPTED_FILE, read_adopted
 from .card import ModelCard, read_card
 
 if TYPE_CHECKING:
@@ -267,7 +268,7 @@ def user_folder() -> Path:
     return Path(platformdirs.user_data_dir("napari-mitosis", appauthor=False)) / "models"
 
 
-def _cards(folder: Path | None) -> list[tuple[ModelCard, Path]]:
+def installed(folder: Path | None = None) -> list[tuple[ModelCard, Path]]:
     """Every card with the path of its weights: shipped ones first, then the user's; or `folder`'s only.
 
     An ensemble counts where all of its members are.
@@ -277,6 +278,8 @@ def _cards(folder: Path | None) -> list[tuple[ModelCard, Path]]:
     found = []
     for place in places:
         for path in sorted(place.glob("*.json")) if place.is_dir() else ():
+            if path.name == ADOPTED_FILE:
+                continue
             weights, card = path.with_suffix(".safetensors"), read_card(path)
             if weights.is_file() or card.members:
                 found.append((card, weights))
@@ -290,7 +293,9 @@ def _needed(card: ModelCard) -> set[str]:
 
 
 def list_cards(folder: Path | None = None) -> list[ModelCard]:
-    """Cards of the model versions that can be loaded, oldest version of each detector first.
+    """Cards of the model versions on offer, oldest version of each detector first; an adopted one comes last.
+
+    A fine-tuned version is on offer while it is adopted; `installed` has the others, too.
 
     Parameters
     ----------
@@ -302,16 +307,21 @@ def list_cards(folder: Path | None = None) -> list[ModelCard]:
     WeightsError
         If a card is damaged.
     """
-    return sorted((card for card, _ in _cards(folder)), key=lambda c: (c.detector, version_key(c.version)))
+    chosen = {names[-1] for names in read_adopted(folder or user_folder()).values()}
+    offered = [card for card, _ in installed(folder) if not card.finetuned or card.name in chosen]
+    return sorted(offered, key=lambda c: (c.detector, c.name in chosen, version_key(c.version)))
 
 
-def version_key(version: str) -> tuple[int | str, ...]:
-    """Sort key under which 1.10.0 comes after 1.9.0."""
-    return tuple(int(part) if part.isdigit() else part for part in version.replace("-", ".").split("."))
+def version_key(version: str) -> tuple[tuple[int, str], ...]:
+    """Sort key under which 1.10.0 comes after 1.9.0, and 1.9.0+tuned.2 between them."""
+    parts = version.replace("-", ".").replace("+", ".+.").split(".")
+    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in parts)
 
 
 def find_version(name: str, folder: Path | None = None) -> tuple[ModelCard, Path]:
     """The card of a model version and the path of its weights; an ensemble has none there.
+
+    Without a version in `name` it is the adopted one, else the newest that is not fine-tuned.
 
     Parameters
     ----------
@@ -325,13 +335,13 @@ def find_version(name: str, folder: Path | None = None) -> tuple[ModelCard, Path
     """
     detector, _, version = name.partition("@")
     matches = [
-        (card, path) for card, path in _cards(folder) if card.detector == detector and version in ("", card.version)
+        (card, path) for card, path in installed(folder) if card.detector == detector and version in ("", card.version)
     ]
     if not matches:
         known = ", ".join(card.name for card in list_cards(folder)) or "none"
         raise WeightsError(f"there are no weights for '{name}'; there are: {known}")
-    card, path = max(matches, key=lambda match: version_key(match[0].version))
-    return card, path
+    adopted = read_adopted(folder or user_folder()).get(detector, ("",))[-1]
+    return max(matches, key=lambda m: (m[0].name == adopted, not m[0].finetuned, version_key(m[0].version)))
 
 
 def load_detector(name: str = "segmitos", folder: Path | None = None) -> Detector:
@@ -340,7 +350,7 @@ def load_detector(name: str = "segmitos", folder: Path | None = None) -> Detecto
     Parameters
     ----------
     name : str
-        ``detector`` (its newest version) or ``detector@version``.
+        ``detector`` (the adopted version, else the newest that is not fine-tuned) or ``detector@version``.
     folder : Path, optional
         Where to look, instead of the shipped and the user's models.
 
