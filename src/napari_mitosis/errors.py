@@ -44,6 +44,10 @@ class WeightsError(MitosisError):
     """Weights or a model card are missing, damaged or do not fit the network."""
 
 
+class JournalError(MitosisError):
+    """The journal of annotations cannot be opened, read or written."""
+
+
 class Cancelled(MitosisError):
     """A job was cancelled by its user."""
 

@@ -1,0 +1,167 @@
+"""One action of a reader: a row of the journal. Rows are added, never changed."""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from ..decide import Rule
+from ..tables import LABELS
+
+KINDS = ("add", "move", "relabel", "delete", "accept", "reject", "complete", "reopen", "undo", "redo")
+"""What can be done. ``accept`` and ``reject`` judge a detector's candidate and make a figure of it, as ``add`` does."""
+
+PHASES = ("prophase", "metaphase", "anaphase", "telophase", "atypical")
+"""Optional detail of a label."""
+
+MAKES_FIGURE = frozenset({"add", "accept", "reject"})
+ABOUT_FIGURE = MAKES_FIGURE | {"move", "relabel", "delete"}
+PLACES = MAKES_FIGURE | {"move"}
+LABELS_IT = MAKES_FIGURE | {"relabel"}
+ABOUT_FIELD = frozenset({"complete", "reopen"})
+ABOUT_ACTION = frozenset({"undo", "redo"})
+
+
+def new_id() -> str:
+    """A fresh id for an action or a figure: 32 hex digits, unique everywhere."""
+    return uuid.uuid4().hex
+
+
+def utc_now() -> datetime:
+    """The time now, in UTC."""
+    return datetime.now(UTC)
+
+
+def timestamp(moment: datetime) -> str:
+    """ISO 8601 in UTC with microseconds; sorting the text sorts by time.
+
+    Raises
+    ------
+    ValueError
+        When the moment does not know its time zone.
+    """
+    if moment.tzinfo is None:
+        raise ValueError("a moment without time zone cannot be written down in UTC")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def rule_json(rule: Rule | None) -> str:
+    """A rule as canonical JSON, or nothing; an unlimited area is ``null``."""
+    if rule is None:
+        return ""
+    values = {name: None if value == math.inf else value for name, value in asdict(rule).items()}
+    return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+@dataclass(frozen=True)
+class Action:
+    """One action, complete: nothing else is needed to tell what was done, by whom, to what, and when.
+
+    Attributes
+    ----------
+    id : str
+        Made before the action is written, so that writing it twice stores it once.
+    kind : str
+        One of `KINDS`.
+    field : str
+        Digest of the field's pixels.
+    figure : str
+        Id of the figure; empty for ``complete``, ``reopen``, ``undo`` and ``redo``.
+    y_px, x_px : float or None
+        The new place, of kinds that place a figure.
+    label, phase : str or None
+        The new label, one of `tables.LABELS`, of kinds that label a figure; one of `PHASES` or None.
+    score : float or None
+        A detector's score of the candidate, or a data set's confidence; in [0, 1].
+    mpp : float or None
+        um/px of the field at that moment.
+    reader : str
+        The person.
+    source : str
+        Where the figure comes from: ``reader``, ``dataset NAME`` or ``detector@version``.
+    model, rule : str
+        Detector version on screen and its rule (JSON) at that moment; empty = none.
+    time : str
+        UTC, ISO 8601 with microseconds.
+    target : str
+        Of ``undo`` and ``redo``: the id of the action that they are about.
+    batch : str
+        Id of the first of several actions that were done, and are undone, together; empty = alone.
+
+    Raises
+    ------
+    ValueError
+        When it cannot be meant; the message says why.
+    """
+
+    id: str
+    kind: str
+    field: str
+    figure: str = ""
+    y_px: float | None = None
+    x_px: float | None = None
+    label: str | None = None
+    phase: str | None = None
+    score: float | None = None
+    mpp: float | None = None
+    reader: str = ""
+    source: str = ""
+    model: str = ""
+    rule: str = ""
+    time: str = ""
+    target: str = ""
+    batch: str = ""
+
+    def __post_init__(self) -> None:
+        problem = _problem(self)
+        if problem:
+            raise ValueError(f"an action of kind '{self.kind}' {problem}")
+
+    @property
+    def unit(self) -> str:
+        """What is undone as one: the batch, or the action alone."""
+        return self.batch or self.id
+
+    def row(self) -> dict[str, Any]:
+        """Its values by name, ready for a table or JSON."""
+        return asdict(self)
+
+
+ACTION_COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Action))
+"""The attributes of an action, in order."""
+
+
+def batched(actions: list[Action]) -> list[Action]:
+    """The same actions, marked to be undone as one."""
+    if len(actions) < 2:
+        return actions
+    return [replace(action, batch=actions[0].id) for action in actions]
+
+
+def _problem(action: Action) -> str | None:
+    kind = action.kind
+    if kind not in KINDS:
+        return f"is unknown; there are {', '.join(KINDS)}"
+    if not action.id or not action.field:
+        return "needs an id and the digest of its field"
+    if (kind in ABOUT_FIGURE) != bool(action.figure):
+        return "needs a figure" if kind in ABOUT_FIGURE else "is about no figure"
+    if (kind in ABOUT_ACTION) != bool(action.target):
+        return "needs a target" if kind in ABOUT_ACTION else "has no target"
+    if kind in PLACES and not (_finite(action.y_px) and _finite(action.x_px)):
+        return f"needs a place, not y {action.y_px}, x {action.x_px}"
+    if kind in LABELS_IT and action.label not in LABELS:
+        return f"needs a label out of {', '.join(LABELS)}, not '{action.label}'"
+    if action.phase is not None and action.phase not in PHASES:
+        return f"has the unknown phase '{action.phase}'; there are {', '.join(PHASES)}"
+    if action.score is not None and not (math.isfinite(action.score) and 0.0 <= action.score <= 1.0):
+        return f"has the score {action.score}, which is not between 0 and 1"
+    return None
+
+
+def _finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)

@@ -1,0 +1,257 @@
+"""One open connection to a journal's database. Loaded when a journal is first opened: SQLAlchemy takes its time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from ..errors import JournalError
+from .actions import timestamp, utc_now
+from .schema import SCHEMA_VERSION, VERSION, create_tables
+
+_LOCK_KEY = 0x6D69746F
+_CONNECT_S = 2
+_STATEMENT_S = 30
+
+_SQLITE_TROUBLE = {
+    "SQLITE_FULL": "the disk is full",
+    "SQLITE_READONLY": "it may only be read; allow writing, or choose another place for the journal",
+    "SQLITE_BUSY": "another program is holding it",
+    "SQLITE_LOCKED": "another program is holding it",
+    "SQLITE_IOERR": "the disk reports an error",
+    "SQLITE_CANTOPEN": "it cannot be opened here; does the folder exist, and may you write into it?",
+    "SQLITE_NOTADB": "this file is no journal",
+    "SQLITE_CORRUPT": "the file is damaged; put back a copy of it, and keep the damaged one",
+}
+
+
+class Database:
+    """An open, checked journal database, SQLite or PostgreSQL. Not for several threads at a time.
+
+    Parameters
+    ----------
+    where : Path or str
+        A file for SQLite; a URL for PostgreSQL.
+    create : bool
+        Whether to start an empty journal where there is none.
+
+    Raises
+    ------
+    JournalError
+        When it cannot be opened, may not be written, is no journal, or was written by a newer version. A file that is
+        no journal is left as it is.
+    """
+
+    def __init__(self, where: Path | str, create: bool = True) -> None:
+        self.where = where
+        self.name = shown(where)
+        self._file = where if isinstance(where, Path) else None
+        self._waits_ms = -1
+        try:
+            if self._file is not None and not self._file.exists() and not create:
+                raise JournalError(f"There is no journal at {self.name}.")
+            self._engine = _engine(where)
+            self._connection = self._engine.connect()
+        except (SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
+            raise self.explained(error, "cannot be opened") from error
+        try:
+            self.wait(1.0)
+            self._check(create)
+            self._prepare()
+        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+            self.close()
+            raise self.explained(error, "cannot be opened") from error
+        except BaseException:
+            self.close()
+            raise
+        self._identity = self._seen()
+
+    @property
+    def _sqlite(self) -> bool:
+        return self._file is not None
+
+    def wait(self, seconds: float) -> None:
+        """How long a transaction waits for another program's."""
+        milliseconds = max(1, round(seconds * 1000))
+        if milliseconds != self._waits_ms:
+            setting = "PRAGMA busy_timeout =" if self._sqlite else "SET lock_timeout ="
+            self._connection.exec_driver_sql(f"{setting} {milliseconds}")
+            self._waits_ms = milliseconds
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """One transaction, on disk when the block is left; nothing of it when the block raises."""
+        with self._transaction("BEGIN IMMEDIATE" if self._sqlite else "BEGIN") as connection:
+            if not self._sqlite:  # one writer at a time, so that rows become visible in the order of their numbers
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK_KEY})")
+            yield connection
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A consistent view: all queries of the block see the same rows."""
+        begin = "BEGIN" if self._sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        with self._transaction(begin) as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _transaction(self, begin: str) -> Iterator[sa.Connection]:
+        connection = self._connection
+        connection.exec_driver_sql(begin)
+        try:
+            yield connection
+            connection.exec_driver_sql("COMMIT")
+        except BaseException:
+            with contextlib.suppress(SQLAlchemyError, sqlite3.Error):  # some errors have rolled back already
+                connection.exec_driver_sql("ROLLBACK")
+            raise
+
+    def lost(self) -> bool:
+        """Whether the file was deleted, moved or replaced while open: what is written now would vanish with it."""
+        return self._sqlite and self._seen() != self._identity
+
+    def broken(self) -> bool:
+        """Whether the connection can only be thrown away."""
+        return bool(self._connection.closed or self._connection.invalidated)
+
+    def close(self) -> None:
+        """Close the connection."""
+        with contextlib.suppress(SQLAlchemyError, sqlite3.Error):
+            self._connection.close()
+        with contextlib.suppress(SQLAlchemyError, sqlite3.Error):
+            self._engine.dispose()
+
+    def explained(self, error: BaseException, what: str) -> JournalError:
+        """The error as a sentence for a reader."""
+        return JournalError(f"The journal {self.name} {what}: {_reason(error)}.")
+
+    def integrity(self) -> list[str]:
+        """What the database itself finds wrong with its file; empty when all is well."""
+        if not self._sqlite:
+            return []
+        found = [str(row[0]) for row in self._connection.exec_driver_sql("PRAGMA integrity_check")]
+        return [] if found == ["ok"] else found
+
+    def _seen(self) -> tuple[int, int] | None:
+        if self._file is None:
+            return None
+        try:
+            status = os.stat(self._file)
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def _check(self, create: bool) -> None:
+        """Refuse what is no journal or too new before anything is changed; start an empty one."""
+        if not self._tables():
+            if not create:
+                raise JournalError(f"{self.name} is no journal: it holds nothing.")
+            with self.write() as connection:
+                if not self._tables():  # another process may have been quicker
+                    create_tables(connection, timestamp(utc_now()))
+        if VERSION.name not in self._tables():
+            raise JournalError(f"{self.name} is no journal of annotations, but another database. Choose another file.")
+        version = self._connection.execute(sa.select(sa.func.max(VERSION.c.version))).scalar()
+        if version is None or version > SCHEMA_VERSION:
+            raise JournalError(
+                f"The journal {self.name} was written by a newer version of this program (its layout is {version}, "
+                f"known is {SCHEMA_VERSION}). It was left as it is: update napari-mitosis, or choose another journal."
+            )
+
+    def _tables(self) -> set[str]:
+        if self._sqlite:
+            rows = self._connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")
+            return {str(name) for (name,) in rows}
+        return {name for name in sa.inspect(self._connection).get_table_names() if name == VERSION.name}
+
+    def _prepare(self) -> None:
+        if not self._sqlite:
+            self._connection.exec_driver_sql("SET synchronous_commit TO on")
+            return
+        _set_wal(self._connection)
+        self._connection.exec_driver_sql("PRAGMA synchronous = FULL")  # in WAL mode: on the disk before COMMIT returns
+        try:
+            with self.write():
+                pass
+        except DBAPIError as error:
+            if _sqlite_name(error) not in ("SQLITE_BUSY", "SQLITE_LOCKED"):  # held for a moment: no reason to refuse
+                raise
+
+
+def shown(where: Path | str) -> str:
+    """A journal's place for a person: never with the password."""
+    if isinstance(where, Path):
+        return str(where)
+    try:
+        return sa.make_url(where).render_as_string(hide_password=True)
+    except ArgumentError:
+        return "at this URL"
+
+
+def _engine(where: Path | str) -> sa.Engine:
+    options: dict[str, Any] = {"poolclass": NullPool, "isolation_level": "AUTOCOMMIT"}  # transactions are begun here
+    if isinstance(where, Path):
+        file = where
+
+        def connect() -> sqlite3.Connection:
+            return sqlite3.connect(file, timeout=1.0, isolation_level=None, check_same_thread=False)
+
+        return sa.create_engine("sqlite://", creator=connect, **options)
+    url = sa.make_url(where)
+    if url.get_backend_name() not in ("postgresql", "postgres"):
+        raise JournalError(f"A journal is a file, or a PostgreSQL URL (postgresql://...), not {shown(where)}.")
+    settings = {
+        "connect_timeout": _CONNECT_S,
+        "tcp_user_timeout": _CONNECT_S * 1000,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 2,
+        "application_name": "napari-mitosis",
+        "options": f"-c statement_timeout={_STATEMENT_S * 1000}",
+    }
+    return sa.create_engine(url.set(drivername="postgresql+psycopg"), connect_args=settings, **options)
+
+
+def _set_wal(connection: sa.Connection) -> None:
+    """Readers and one writer at a time; switching needs a moment alone with the file."""
+    for attempt in range(20):
+        try:
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+            return
+        except DBAPIError as error:
+            if _sqlite_name(error) not in ("SQLITE_BUSY", "SQLITE_LOCKED") or attempt == 19:
+                raise
+            time.sleep(0.05)
+
+
+def _sqlite_name(error: BaseException) -> str:
+    """Primary name of an SQLite error, such as SQLITE_BUSY of SQLITE_BUSY_SNAPSHOT."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return "_".join(str(getattr(original, "sqlite_errorname", "")).split("_")[:2])
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, ImportError):
+        return "PostgreSQL needs the package psycopg; install 'napari-mitosis[postgres]'"
+    known = _SQLITE_TROUBLE.get(_sqlite_name(error))
+    if known:
+        return known
+    original = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    if type(original).__name__ in ("LockNotAvailable", "QueryCanceled"):
+        return "another program is holding it"
+    if isinstance(error, DBAPIError) and "OperationalError" in type(error).__name__:
+        return f"the server does not answer ({_first_line(original)})"
+    return _first_line(original)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__).rstrip(".")

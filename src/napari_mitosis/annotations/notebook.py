@@ -1,0 +1,457 @@
+"""The annotations of one open field, live: what a reader does goes to the journal before anything shows it."""
+
+from __future__ import annotations
+
+import math
+import time as clocks
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from psygnal import Signal
+
+from ..errors import JournalError, MitosisError
+from ..field import Field
+from ..tables import annotations_frame
+from .actions import Action, batched, new_id, rule_json, timestamp, utc_now
+from .replay import FieldState, Figure, replay
+from .store import Journal
+
+if TYPE_CHECKING:
+    from ..decide import Rule
+
+FIGURE_COLUMNS: tuple[str, ...] = (
+    *("figure", "y_px", "x_px", "label", "phase", "source", "score", "reader", "time", "kind"),
+)
+
+_ASSUMED_MPP = 0.25
+_IMPATIENT_S = 0.05
+_REST = 10.0
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a notebook tells about a change.
+
+    Attributes
+    ----------
+    action : Action or None
+        What this reader just did; None after actions of others were read, and after a reload.
+    figures : tuple of str
+        Ids of the figures that appeared, changed or went; after a reload: all that differ.
+    """
+
+    action: Action | None
+    figures: tuple[str, ...]
+
+
+class Notebook:
+    """The annotations of one open field. No Qt; called from one thread.
+
+    Every change is an action in the journal, written before the call returns. When the journal cannot be written,
+    the action counts all the same, is kept in memory, in order, and is written by the next action or by `retry`.
+
+    Parameters
+    ----------
+    journal : Journal
+    field : Field
+    reader : str
+        The person; undo and redo go through this person's own actions in this field, across restarts.
+    clock : callable
+        Returns the time as an aware datetime.
+    """
+
+    changed = Signal(object)
+    """Emits a `Change` after every action, and after actions of others were read."""
+
+    trouble = Signal(str)
+    """Emits a warning to show while actions are in memory only; an empty text once everything is on disk."""
+
+    def __init__(
+        self, journal: Journal, field: Field, reader: str, clock: Callable[[], datetime] = utc_now
+    ) -> None:
+        self.journal = journal
+        self.field = field
+        self.reader = reader
+        self._clock = clock
+        self._model = ""
+        self._rule = ""
+        self._state = FieldState()
+        self._pending: list[Action] = []
+        self._last = 0
+        self._generation = -1
+        self._remembered = False
+        self._trouble = ""
+        self._rest_until = 0.0
+        self._frame: pd.DataFrame | None = None
+        try:
+            self._read()
+        except JournalError as error:
+            self._fail(error)
+
+    def set_context(self, model: str, rule: Rule | None) -> None:
+        """What is on screen: detector version and rule, noted with every action from now on."""
+        self._model = model
+        self._rule = rule_json(rule)
+
+    def set_field(self, field: Field) -> None:
+        """The same pixels with another um/px, name or file.
+
+        Raises
+        ------
+        ValueError
+            When it is another field.
+        """
+        if field.digest != self.field.digest:
+            raise ValueError(f"{field.name} has other pixels than {self.field.name}")
+        self.field = field
+        self._remembered = False
+
+    # ------------------------------------------------------------------ what a reader does
+
+    def add(
+        self,
+        y_px: float,
+        x_px: float,
+        label: str = "mitosis",
+        phase: str | None = None,
+        *,
+        source: str = "reader",
+        score: float | None = None,
+    ) -> str:
+        """Mark a figure; its id is returned."""
+        return self._make("add", y_px, x_px, label=label, phase=phase, source=source, score=score)
+
+    def accept(self, y_px: float, x_px: float, *, source: str, score: float | None, label: str = "mitosis") -> str:
+        """Judge a candidate a mitosis (or ``unsure``); the id of the figure that it becomes is returned."""
+        return self._make("accept", y_px, x_px, label=label, source=source, score=score)
+
+    def reject(self, y_px: float, x_px: float, *, source: str, score: float | None) -> str:
+        """Judge a candidate a mimic; the id of the figure that it becomes is returned."""
+        return self._make("reject", y_px, x_px, label="mimic", source=source, score=score)
+
+    def move(self, figure: str, y_px: float, x_px: float) -> None:
+        """Put a figure elsewhere.
+
+        Raises
+        ------
+        MitosisError
+            When the figure is not there (any more).
+        """
+        self._require(figure)
+        self._act([self._action("move", figure=figure, y_px=float(y_px), x_px=float(x_px))])
+
+    def relabel(self, figure: str, label: str, phase: str | None = None) -> None:
+        """Give a figure another label and phase.
+
+        Raises
+        ------
+        MitosisError
+            When the figure is not there (any more).
+        """
+        self._require(figure)
+        self._act([self._action("relabel", figure=figure, label=label, phase=phase)])
+
+    def delete(self, figure: str) -> None:
+        """Take a figure away; the journal keeps it.
+
+        Raises
+        ------
+        MitosisError
+            When the figure is not there (any more).
+        """
+        self._require(figure)
+        self._act([self._action("delete", figure=figure)])
+
+    def delete_all(self, figures: list[str]) -> None:
+        """Take several figures away in one step, undone in one step.
+
+        Raises
+        ------
+        MitosisError
+            When one of them is not there (any more); none is taken away then.
+        """
+        for figure in figures:
+            self._require(figure)
+        self._act(batched([self._action("delete", figure=figure) for figure in figures]))
+
+    def add_all(self, frame: pd.DataFrame, *, source: str = "reader") -> list[str]:
+        """Mark several figures in one step, undone in one step, written in one transaction.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            Columns y_px, x_px; optionally label, phase, score.
+        source : str
+            Where they come from.
+
+        Returns
+        -------
+        list of str
+            Their ids, in the order of the rows.
+        """
+        actions = []
+        for row in frame.to_dict("records"):
+            values = {"label": row.get("label", "mitosis"), "phase": _text(row.get("phase")), "source": source}
+            place = {"y_px": float(row["y_px"]), "x_px": float(row["x_px"])}
+            score = _number(row.get("score"))
+            actions.append(self._action("add", figure=new_id(), score=score, **place, **values))
+        self._act(batched(actions))
+        return [action.figure for action in actions]
+
+    def set_complete(self, yes: bool) -> None:
+        """Declare that everything in the field was looked at (or not): what is unmarked then is no mitosis."""
+        if yes != self.complete:
+            self._act([self._action("complete" if yes else "reopen")])
+
+    def undo(self) -> Action | None:
+        """Undo this reader's last action in this field that counts; None when there is none."""
+        return self._turn("undo", self._state.undoable(self.reader))
+
+    def redo(self) -> Action | None:
+        """Do again what this reader undid last; None when there is nothing, or something new was done since."""
+        return self._turn("redo", self._state.redoable(self.reader))
+
+    # ------------------------------------------------------------------ what there is
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether `undo` would do something."""
+        return bool(self._state.undoable(self.reader))
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether `redo` would do something."""
+        return bool(self._state.redoable(self.reader))
+
+    @property
+    def next_undo(self) -> Action | None:
+        """The action that `undo` is about, for a tooltip."""
+        return next(iter(self._state.undoable(self.reader)), None)
+
+    @property
+    def next_redo(self) -> Action | None:
+        """The action that `redo` is about."""
+        return next(iter(self._state.redoable(self.reader)), None)
+
+    @property
+    def pending(self) -> int:
+        """How many actions are in memory only."""
+        return len(self._pending)
+
+    @property
+    def warning(self) -> str:
+        """The warning of `trouble` that holds now; empty when everything is on disk."""
+        return self._trouble
+
+    @property
+    def complete(self) -> bool:
+        """Whether the field was declared complete."""
+        return self._state.complete
+
+    @property
+    def figures(self) -> pd.DataFrame:
+        """The figures that are there, in the order in which they were first marked; a copy.
+
+        Returns
+        -------
+        DataFrame
+            RangeIndex; columns `FIGURE_COLUMNS`: id, centre in field pixels, label, phase (or empty), source,
+            score (or NaN), and reader, time and kind of the newest action.
+        """
+        if self._frame is None:
+            self._frame = figures_frame(self._state.figures)
+        return self._frame.copy()
+
+    def figure(self, figure: str) -> Figure | None:
+        """One figure as it stands; None when it is not there (any more)."""
+        return self._state.figure(figure)
+
+    def annotations(self) -> pd.DataFrame:
+        """The figures as annotations, with `tables.ANNOTATION_COLUMNS`.
+
+        The confidence is the one of the data set that a figure came from; a reader's own is 1.
+        """
+        return annotations_of(self._state.figures)
+
+    def near(self, y_px: float, x_px: float, radius_um: float = 5.0) -> str | None:
+        """Id of the nearest figure within a radius; None when there is none.
+
+        Where um/px is unknown, that of a 40x scanner (0.25) is taken: here it only says what a click means.
+        """
+        figures = self._state.figures
+        if not figures:
+            return None
+        places = np.array([(figure.y_px, figure.x_px) for figure in figures])
+        distances = np.hypot(places[:, 0] - y_px, places[:, 1] - x_px)
+        nearest = int(np.argmin(distances))
+        within = distances[nearest] * (self.field.mpp or _ASSUMED_MPP) <= radius_um
+        return figures[nearest].id if within else None
+
+    def history(self, figure: str) -> list[Action]:
+        """Everything that was ever done to a figure, oldest first, with undos and what is in memory only.
+
+        Raises
+        ------
+        JournalError
+            When the journal cannot be read.
+        """
+        written = self.journal.history(figure)
+        about = {action.id for action in written} | {action.batch for action in written if action.batch}
+        for action in self._pending:
+            if action.figure == figure or (action.target and action.target in about):
+                written.append(action)
+                about |= {action.id, action.batch} - {""}
+        return list({action.id: action for action in written}.values())
+
+    # ------------------------------------------------------------------ others, and trouble
+
+    def refresh(self) -> None:
+        """Read what other readers and processes wrote since; `changed` tells when there was something.
+
+        When the journal cannot be read, `trouble` says so.
+        """
+        try:
+            touched = self._read()
+        except JournalError as error:
+            self._fail(error)
+            return
+        if touched:
+            self.changed.emit(Change(None, touched))
+
+    def retry(self) -> None:
+        """Write what is in memory only, if the journal lets us; fit to be called by a timer."""
+        if self._trouble and clocks.monotonic() >= self._rest_until:
+            self._flush()
+
+    # ------------------------------------------------------------------ inside
+
+    def _action(self, kind: str, **values: Any) -> Action:
+        values = {"source": "reader" if "figure" in values else "", **values}
+        context = {"mpp": self.field.mpp, "reader": self.reader, "model": self._model, "rule": self._rule}
+        time = timestamp(self._clock())
+        return Action(new_id(), kind, self.field.digest, time=time, **context, **values)
+
+    def _make(self, kind: str, y_px: float, x_px: float, **values: Any) -> str:
+        place = {"y_px": float(y_px), "x_px": float(x_px)}
+        values["score"] = _number(values.get("score"))
+        action = self._action(kind, figure=new_id(), **place, **values)
+        self._act([action])
+        return action.figure
+
+    def _require(self, figure: str) -> None:
+        if self._state.figure(figure) is None:
+            reader = self._state.deleted_by(figure)
+            raise MitosisError(f"This figure was deleted by {reader}." if reader else "This figure is not there.")
+
+    def _turn(self, kind: str, unit: list[Action]) -> Action | None:
+        if not unit:
+            return None
+        action = self._action(kind, target=unit[0].unit)
+        self._act([action])
+        return action
+
+    def _act(self, actions: list[Action]) -> None:
+        if not actions:
+            return
+        self._pending += actions
+        touched: tuple[str, ...] = ()
+        for action in actions:
+            touched += self._state.apply(action)
+        self._frame = None
+        others = self._write()
+        self.changed.emit(Change(actions[0], tuple(dict.fromkeys(touched + others))))
+
+    def _write(self) -> tuple[str, ...]:
+        """Try to write what is pending, unless the journal made us wait a moment ago."""
+        if clocks.monotonic() < self._rest_until:
+            self._tell()
+            return ()
+        return self._attempt()
+
+    def _flush(self) -> None:
+        touched = self._attempt()
+        if touched:
+            self.changed.emit(Change(None, touched))
+
+    def _attempt(self) -> tuple[str, ...]:
+        began = clocks.monotonic()
+        try:
+            if not self._remembered:
+                self.journal.remember(self.field)
+                self._remembered = True
+            waits = {"wait_s": _IMPATIENT_S} if self._trouble else {}
+            self.journal.append(*self._pending, **waits)
+            self._pending.clear()
+            touched = self._read()
+        except JournalError as error:
+            # An attempt that took long is not soon repeated: the reader must not wait for it at every key.
+            self._rest_until = clocks.monotonic() + _REST * (clocks.monotonic() - began)
+            self._fail(error)
+            return ()
+        if self._trouble:
+            self._trouble = ""
+            self.trouble.emit("")
+        return touched
+
+    def _fail(self, error: JournalError) -> None:
+        self._reason = str(error)
+        self._tell()
+
+    def _tell(self) -> None:
+        count = len(self._pending)
+        kept = "1 action is" if count == 1 else f"{count} actions are"
+        text = f"{self._reason} {kept} kept in memory until it can be written again; do not close." if count else self._reason
+        if text != self._trouble:
+            self._trouble = text
+            self.trouble.emit(text)
+
+    def _read(self) -> tuple[str, ...]:
+        """Take in what the journal holds and we do not know; ids of the figures that changed by it."""
+        before = self.journal.generation
+        rows = self.journal.rows(self.field.digest, self._last if before == self._generation else 0)
+        if self.journal.generation != self._generation:  # opened (again): numbers may have changed
+            rows = self.journal.rows(self.field.digest)
+        fresh = [(number, action) for number, action in rows if not self._state.knows(action.id)]
+        reload = self.journal.generation != self._generation
+        self._generation = self.journal.generation
+        if rows:
+            self._last = max(number for number, _ in rows)
+        if not fresh and not reload:
+            return ()
+        old = {figure.id: figure for figure in self._state.figures}
+        was = self._state.complete
+        self._state = replay([*(self.journal.actions(self.field.digest)), *self._pending])
+        self._frame = None
+        new = {figure.id: figure for figure in self._state.figures}
+        differing = tuple(one for one in {**old, **new} if old.get(one) != new.get(one))
+        return differing if differing or was == self._state.complete else ("",)
+
+
+def figures_frame(figures: list[Figure]) -> pd.DataFrame:
+    """A table of figures with `FIGURE_COLUMNS`."""
+    rows = [
+        (f.id, f.y_px, f.x_px, f.label, f.phase, f.source, math.nan if f.score is None else f.score)
+        + (f.reader, f.time, f.kind)
+        for f in figures
+    ]
+    frame = pd.DataFrame(rows, columns=list(FIGURE_COLUMNS))
+    return frame.astype({"y_px": "float64", "x_px": "float64", "score": "float64"})
+
+
+def annotations_of(figures: list[Figure]) -> pd.DataFrame:
+    """Figures as annotations, with `tables.ANNOTATION_COLUMNS`."""
+    places = [[f.y_px for f in figures], [f.x_px for f in figures]]
+    confidences = [f.score if f.score is not None and f.source.startswith("dataset ") else 1.0 for f in figures]
+    return annotations_frame(*places, [f.label for f in figures], np.array(confidences, dtype=np.float64))
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None or math.isnan(value) else float(value)

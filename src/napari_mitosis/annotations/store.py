@@ -1,0 +1,345 @@
+"""The journal: every action of every reader, added and never changed, on disk when `Journal.append` returns."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import platformdirs
+
+from ..errors import JournalError
+from ..field import Field
+from .actions import ACTION_COLUMNS, Action, timestamp, utc_now
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .database import Database
+
+T = TypeVar("T")
+
+FIELD_COLUMNS: tuple[str, ...] = ("digest", "name", "path", "mpp", "height_px", "width_px")
+
+_WAIT_S = 0.5
+_CHUNK = 5000
+
+
+def default_journal() -> str | Path:
+    """Where the journal is: ``NAPARI_MITOSIS_JOURNAL`` (file or URL), else a file in the user's data folder."""
+    given = os.environ.get("NAPARI_MITOSIS_JOURNAL")
+    if given:
+        return given if "://" in given else Path(given)
+    return Path(platformdirs.user_data_dir("napari-mitosis", appauthor=False)) / "journal.sqlite"
+
+
+def default_reader() -> str:
+    """Name of the reader: ``NAPARI_MITOSIS_READER``, else the account's."""
+    given = os.environ.get("NAPARI_MITOSIS_READER", "").strip()
+    if given:
+        return given
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # an account without a name
+        return "reader"
+
+
+class Journal:
+    """An append-only journal in an SQLite file (the default) or in a PostgreSQL database.
+
+    Several processes may use one journal at the same time. One object may be used from several threads.
+    When its file is deleted or moved while open, it is put back with all that it held; when the server was
+    gone, the next call connects again.
+
+    Parameters
+    ----------
+    where : path-like or str
+        A file, ``sqlite:///file`` or ``postgresql://user@host/database``. An absent file is made, with its folder.
+    create : bool
+        False: an absent journal is an error.
+    later : bool
+        True: do not raise when it cannot be opened now; every call tries again, and raises as long as it cannot.
+
+    Raises
+    ------
+    JournalError
+        When it cannot be opened, may not be written, is no journal, or was written by a newer version.
+    """
+
+    def __init__(self, where: str | Path, *, create: bool = True, later: bool = False) -> None:
+        self._where = _place(where)
+        self._create = create
+        self._lock = threading.RLock()
+        self._database: Database | None = None
+        self._closed = False
+        self.generation = 0
+        try:
+            with self._lock:
+                self._ready()
+        except JournalError:
+            if not later:
+                raise
+
+    @property
+    def name(self) -> str:
+        """Its place, for a person; without a password."""
+        from .database import shown
+
+        return shown(self._where)
+
+    @property
+    def url(self) -> str:
+        """What opens it again, in another process, too."""
+        return str(self._where)
+
+    def append(self, *actions: Action, wait_s: float = _WAIT_S) -> None:
+        """Write actions in one transaction: all are on disk when this returns, or none when it raises.
+
+        An action whose id is there already is not written again: after a failure of unknown outcome, append again.
+
+        Parameters
+        ----------
+        *actions : Action
+        wait_s : float
+            How long to wait for another program that is writing.
+
+        Raises
+        ------
+        JournalError
+            When it cannot be written; the message says why.
+        """
+        if not actions:
+            return
+
+        def write(database: Database) -> None:
+            with database.write() as connection:
+                _insert(connection, [action.row() for action in actions])
+
+        self._do(write, "cannot be written", wait_s)
+
+    def actions(self, field: str | None = None, after: int = 0) -> list[Action]:
+        """The actions, oldest first.
+
+        Parameters
+        ----------
+        field : str, optional
+            Digest of a field: only its actions.
+        after : int
+            Only actions with a higher number in the journal.
+
+        Raises
+        ------
+        JournalError
+            When it cannot be read.
+        """
+        return [action for _, action in self.rows(field, after)]
+
+    def rows(self, field: str | None = None, after: int = 0) -> list[tuple[int, Action]]:
+        """Like `actions`, each with its number in the journal."""
+
+        def read(database: Database) -> list[tuple[int, Action]]:
+            import sqlalchemy as sa
+
+            from .schema import ACTIONS
+
+            query = sa.select(ACTIONS).where(ACTIONS.c.seq > after).order_by(ACTIONS.c.seq)
+            if field is not None:
+                query = query.where(ACTIONS.c.field == field)
+            with database.read() as connection:
+                return [_action(row) for row in connection.execute(query)]
+
+        return self._do(read, "cannot be read")
+
+    def history(self, figure: str) -> list[Action]:
+        """Everything that was ever done to one figure, oldest first, with what was undone and redone."""
+
+        def read(database: Database) -> list[Action]:
+            import sqlalchemy as sa
+
+            from .schema import ACTIONS
+
+            mine = ACTIONS.c.figure == figure
+            targets = sa.union(sa.select(ACTIONS.c.id).where(mine), sa.select(ACTIONS.c.batch).where(mine))
+            about = ACTIONS.c.target.in_(targets) & (ACTIONS.c.target != "")
+            ours = sa.select(ACTIONS.c.seq).where(mine).union(sa.select(ACTIONS.c.seq).where(about))
+            query = sa.select(ACTIONS).where(ACTIONS.c.seq.in_(ours)).order_by(ACTIONS.c.seq)
+            with database.read() as connection:
+                return [_action(row)[1] for row in connection.execute(query)]
+
+        return self._do(read, "cannot be read")
+
+    def last(self) -> int:
+        """Number of the newest action; 0 in an empty journal."""
+
+        def read(database: Database) -> int:
+            import sqlalchemy as sa
+
+            from .schema import ACTIONS
+
+            with database.read() as connection:
+                return connection.execute(sa.select(sa.func.max(ACTIONS.c.seq))).scalar() or 0
+
+        return self._do(read, "cannot be read")
+
+    def remember(self, field: Field) -> None:
+        """Note where the pixels of a field are found, its name and its um/px; the newest note counts.
+
+        Raises
+        ------
+        JournalError
+            When it cannot be written.
+        """
+        height_px, width_px = field.shape
+        path = "" if field.path is None else str(Path(field.path).absolute())
+        row: dict[str, Any] = {"digest": field.digest, "name": field.name, "path": path, "mpp": field.mpp}
+        row |= {"height_px": height_px, "width_px": width_px, "time": timestamp(utc_now())}
+
+        def write(database: Database) -> None:
+            with database.write() as connection:
+                _put_fields(connection, [row])
+
+        self._do(write, "cannot be written")
+
+    def fields(self) -> pd.DataFrame:
+        """The remembered fields, in the order in which they were last opened.
+
+        Returns
+        -------
+        DataFrame
+            Columns `FIELD_COLUMNS`; an empty path where the pixels came from no file, NaN where um/px is unknown.
+        """
+
+        def read(database: Database) -> pd.DataFrame:
+            import pandas as pd
+            import sqlalchemy as sa
+
+            from .schema import FIELDS
+
+            query = sa.select(*(FIELDS.c[name] for name in FIELD_COLUMNS)).order_by(FIELDS.c.time, FIELDS.c.digest)
+            with database.read() as connection:
+                frame = pd.DataFrame([tuple(row) for row in connection.execute(query)], columns=list(FIELD_COLUMNS))
+            return frame.astype({"mpp": "float64", "height_px": "int64", "width_px": "int64"})
+
+        return self._do(read, "cannot be read")
+
+    def check(self) -> list[str]:
+        """Look for damage in the database and in the actions; a sentence for each finding, none when all is well."""
+        found = self._do(lambda database: database.integrity(), "cannot be read")
+        try:
+            self.rows()
+        except JournalError as error:
+            found.append(str(error))
+        return found
+
+    def close(self) -> None:
+        """Close it for good. Everything is on disk already."""
+        with self._lock:
+            self._closed = True
+            if self._database is not None:
+                self._database.close()
+                self._database = None
+
+    def _do(self, work: Callable[[Database], T], what: str, wait_s: float = _WAIT_S) -> T:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        with self._lock:
+            database = self._ready()
+            try:
+                database.wait(wait_s)
+                return work(database)
+            except (SQLAlchemyError, OSError) as error:
+                if database.broken():
+                    database.close()
+                    self._database = None
+                raise database.explained(error, what) from error
+
+    def _ready(self) -> Database:
+        """The open database: opened now, or put back where its file has gone."""
+        from .database import Database
+
+        if self._closed:
+            raise JournalError(f"The journal {self.name} was closed.")
+        if self._database is None:
+            if isinstance(self._where, Path) and self._create:
+                _make_folder(self._where.parent, self.name)
+            self._database = Database(self._where, self._create)
+            self.generation += 1
+        elif self._database.lost():
+            self._put_back(self._database)
+        return self._database
+
+    def _put_back(self, old: Database) -> None:
+        """Write all that the vanished file held, and still yields to whom had it open, to a new one in its place."""
+        import sqlalchemy as sa
+        from sqlalchemy.exc import SQLAlchemyError
+
+        from .database import Database
+        from .schema import ACTIONS, FIELDS
+
+        assert isinstance(self._where, Path)  # only a file can be deleted
+        _make_folder(self._where.parent, self.name)
+        new = Database(self._where)
+        try:
+            with old.read() as connection:
+                query = sa.select(*(ACTIONS.c[name] for name in ACTION_COLUMNS)).order_by(ACTIONS.c.seq)
+                actions = [dict(row) for row in connection.execute(query).mappings()]
+                fields = [dict(row) for row in connection.execute(sa.select(FIELDS)).mappings()]
+            with new.write() as connection:
+                _insert(connection, actions)
+                _put_fields(connection, fields)
+        except (SQLAlchemyError, OSError) as error:
+            new.close()
+            raise new.explained(error, "was deleted while open and cannot be put back") from error
+        old.close()
+        self._database = new
+        self.generation += 1
+
+
+def _place(where: str | Path) -> Path | str:
+    if isinstance(where, Path):
+        return where.absolute()
+    if where.startswith("sqlite:///"):
+        return Path(where.removeprefix("sqlite:///")).absolute()
+    return where if "://" in where else Path(where).absolute()
+
+
+def _make_folder(folder: Path, name: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise JournalError(f"The journal {name} cannot be opened: its folder cannot be made ({error.strerror}).") from error
+
+
+def _insert(connection: Any, rows: Sequence[dict[str, Any]]) -> None:
+    from .schema import ACTIONS
+
+    statement = _dialect_insert(connection, ACTIONS).on_conflict_do_nothing(index_elements=["id"])
+    for start in range(0, len(rows), _CHUNK):
+        connection.execute(statement, list(rows[start : start + _CHUNK]))
+
+
+def _put_fields(connection: Any, rows: Sequence[dict[str, Any]]) -> None:
+    from .schema import FIELDS
+
+    if rows:
+        statement = _dialect_insert(connection, FIELDS)
+        newer = {column.name: statement.excluded[column.name] for column in FIELDS.c if column.name != "digest"}
+        connection.execute(statement.on_conflict_do_update(index_elements=["digest"], set_=newer), list(rows))
+
+
+def _dialect_insert(connection: Any, table: Any) -> Any:
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
+
+
+def _action(row: Any) -> tuple[int, Action]:
+    values = dict(row._mapping)
+    number = int(values.pop("seq"))
+    try:
+        return number, Action(**values)
+    except ValueError as error:
+        raise JournalError(f"Row {number} of the journal is damaged: {error}.") from error
