@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
-from ..errors import JournalError
+from ..errors import JournalError, MitosisError
 from ..field import Field
 from ..jobs import Job, Progress
-from ..review.late_journal import LateJournal
 from ..session import Session
 from .fields import OpenFields
 from .worker import Workers
@@ -32,7 +32,9 @@ class _Opened:
     key: Any
     field: Field
     reader: str
-    notebook: Notebook
+    journal: Journal
+    notebook: Notebook | None
+    error: str = ""
 
 
 RETRY_MS = 2000
@@ -100,13 +102,12 @@ class Desk(QObject):
         self.is_closed = False
         self._where = journal
         self._reader = reader
-        self._journal = LateJournal()
+        self._journal: Journal | None = None
         self._notebooks: dict[Any, Notebook] = {}
         self._opening: dict[Any, Field] = {}
         self._followers: dict[Any, Any] = {}
         self._lingering: list[Notebook] = []
         self._warning = ""
-        self._connecting = False
         self._retry = QTimer(self)
         self._retry.setInterval(RETRY_MS)
         self._retry.timeout.connect(self.retry)
@@ -132,8 +133,8 @@ class Desk(QObject):
         return self.notebook(self.session.active)
 
     @property
-    def journal(self) -> LateJournal:
-        """The journal; it may not be open yet."""
+    def journal(self) -> Journal | None:
+        """The journal; None before a notebook was opened."""
         return self._journal
 
     @property
@@ -161,13 +162,24 @@ class Desk(QObject):
         field = self.session[key].field
         if self.is_closed or self._opening.get(key) is field:
             return
+        # The first one makes the journal; the others wait for it.
+        waits = self._journal is None and bool(self._opening)
         self._opening[key] = field
-        job = _opening(key, field, self._journal, self._where, self.reader)
-        self.workers.start(job, succeeded=self._opened, failed=self._failed)
+        if not waits:
+            job = _opening(key, field, self._journal, self._where, self.reader)
+            self.workers.start(job, succeeded=self._opened, failed=self._failed)
 
     def _opened(self, opened: _Opened) -> None:
         key, field, notebook = opened.key, opened.field, opened.notebook
-        if self.is_closed or self._opening.get(key) is not field:
+        if self.is_closed:
+            return
+        if self._journal is None:
+            self._journal = opened.journal
+            self._open_others(key)
+        if self._opening.get(key) is not field:
+            return
+        if notebook is None:  # trying again would not help until the field is another one
+            self._failed(MitosisError(opened.error))
             return
         del self._opening[key]
         if opened.reader != self.reader:
@@ -182,12 +194,18 @@ class Desk(QObject):
         notebook.changed.connect(noted)
         notebook.trouble.connect(self._warn)
         self._in_context(key)
-        if not self._journal.is_open:
-            self._warn(self._why_in_memory())
+        if notebook.warning:
+            self._warn(notebook.warning)
         self.notebook_changed.emit(key)
 
+    def _open_others(self, but: Any) -> None:
+        """The journal is there: open the notebooks that waited for it."""
+        waiting = [key for key in self._opening if key != but and key in self.session]
+        self._opening = {but: self._opening[but]} if but in self._opening else {}
+        for key in waiting:
+            self._open(key)
+
     def _failed(self, error: Exception) -> None:
-        """The pixels cannot be read: trying again would not help until the field is another one."""
         self._warning = str(error) or type(error).__name__
         self.trouble.emit(self._warning)
 
@@ -250,42 +268,23 @@ class Desk(QObject):
 
     def retry(self) -> None:
         """Try to write what is not on disk yet; called every two seconds while there is trouble."""
-        if not self._journal.is_open:
-            if not self._connecting and not self.is_closed:
-                self._connecting = True
-                job = _connecting(self._journal, self._where)
-                self.workers.start(job, succeeded=self._connected, failed=self._not_connected)
-            return
         for notebook in (*self._notebooks.values(), *self._lingering):
             notebook.retry()
-        self._lingering = [one for one in self._lingering if one.pending]
-        if not self.pending:
-            self._warn("")
-
-    def _connected(self, is_open: bool) -> None:
-        self._connecting = False
-        if not is_open:
-            self._warn(self._why_in_memory())
-            return
-        for key, notebook in self._notebooks.items():
-            notebook.refresh()
-            _remember(self._journal, self.session[key].field)
-        self.retry()
-
-    def _not_connected(self, error: Exception) -> None:
-        self._connecting = False
-        self._warn(str(error) or type(error).__name__)
-
-    def _why_in_memory(self) -> str:
-        return f"{self._journal.reason} What you note is kept in memory until the journal can be opened."
+        if any(not one.pending for one in self._lingering):
+            self._lingering = [one for one in self._lingering if one.pending]
+            for notebook in self._notebooks.values():
+                notebook.refresh()
+        self._warn("")
 
     def _warn(self, text: str) -> None:
+        """Show the warning of a notebook; an empty one hides it when no other has one."""
+        if not text:
+            warnings = [one.warning for one in (*self._notebooks.values(), *self._lingering) if one.warning]
+            text = warnings[0] if warnings else ""
         if text:
             self._retry.start()
-        elif not self.pending and self._journal.is_open:
-            self._retry.stop()
         else:
-            return  # another notebook still waits
+            self._retry.stop()
         if text != self._warning:
             self._warning = text
             self.trouble.emit(text)
@@ -303,13 +302,14 @@ class Desk(QObject):
         session.field_changed.disconnect(self._field_changed)
         session.result_changed.disconnect(self._in_context)
         session.rule_changed.disconnect(self._in_context)
-        if self.pending and self._journal.open(self._where):
+        if self.pending:
             self.retry()
         self.is_closed = True
         for key in tuple(self._notebooks):
             self._put_away(key)
         self.closed.emit()
-        self._journal.close()
+        if self._journal is not None:
+            self._journal.close()
 
 
 def open_desk(viewer: napari.Viewer) -> Desk | None:
@@ -334,25 +334,18 @@ def desk_of(viewer: napari.Viewer) -> Desk:
     return found
 
 
-def _opening(key: Any, field: Field, journal: LateJournal, where: str | Path | None, reader: str) -> Job[_Opened]:
-    yield Progress(0, 2, "hashing the field")
-    _ = field.digest
-    yield Progress(1, 2, "opening the journal")
-    journal.open(where)
+def _opening(key: Any, field: Field, journal: Journal | None, where: str | Path | None, reader: str) -> Job[_Opened]:
+    yield Progress(0, 2, "opening the journal")
     from ..annotations.notebook import Notebook
+    from ..annotations.store import Journal, default_journal  # loads sqlalchemy: here, where nobody waits for it
 
-    _remember(journal, field)
-    return _Opened(key, field, reader, Notebook(cast("Journal", journal), field, reader))
-
-
-def _connecting(journal: LateJournal, where: str | Path | None) -> Job[bool]:
-    yield Progress(0, 1, "opening the journal")
-    return journal.open(where)
-
-
-def _remember(journal: LateJournal, field: Field) -> None:
-    """Where the field's pixels lie; a journal that cannot be written has said so elsewhere."""
+    if journal is None:
+        journal = Journal(default_journal() if where is None else where, later=True)
+    yield Progress(1, 2, "hashing the field")
     try:
-        journal.remember(field)
-    except JournalError:
-        return
+        _ = field.digest
+        with contextlib.suppress(JournalError):  # the notebook will warn of it
+            journal.remember(field)
+        return _Opened(key, field, reader, journal, Notebook(journal, field, reader))
+    except MitosisError as error:
+        return _Opened(key, field, reader, journal, None, str(error))

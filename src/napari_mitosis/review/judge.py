@@ -1,0 +1,134 @@
+"""What the reader said of each candidate, read off the journal: nothing is kept twice, so nothing can disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial import cKDTree
+
+from ..tables import LABELS
+
+if TYPE_CHECKING:
+    from ..annotations.notebook import Notebook
+
+LINK_UM = 5.0
+"""A figure of the journal and a candidate nearer than this may be the same thing."""
+
+UNDECIDED, SKIPPED = "undecided", "skipped"
+
+STATES: tuple[str, ...] = (UNDECIDED, *LABELS, SKIPPED)
+"""What a candidate can be to its reader; a skipped one is not in the journal: it waits in the queue."""
+
+LETTERS: Mapping[str, str] = MappingProxyType(
+    {UNDECIDED: "", "mitosis": "M", "mimic": "X", "unsure": "?", SKIPPED: "–"}
+)
+"""A mark beside the colour, for those who cannot tell the colours apart."""
+
+
+def link(candidates_px: ArrayLike, figures_px: ArrayLike, mpp: float, radius_um: float = LINK_UM) -> NDArray[np.int64]:
+    """Which figure each candidate is, one to one: the nearest pair first, then the nearest of what is left.
+
+    Parameters
+    ----------
+    candidates_px : array_like of float, shape (n, 2)
+        y and x.
+    figures_px : array_like of float, shape (m, 2)
+    mpp : float
+        um/px.
+    radius_um : float
+        Pairs farther apart are none.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Row of the figure, or -1.
+    """
+    ours = np.asarray(candidates_px, dtype=np.float64).reshape(-1, 2)
+    theirs = np.asarray(figures_px, dtype=np.float64).reshape(-1, 2)
+    linked = np.full(len(ours), -1, dtype=np.int64)
+    if len(ours) == 0 or len(theirs) == 0:
+        return linked
+    # The tree compares squares; a hair more, and the plain distance decides.
+    found = cKDTree(ours * mpp).sparse_distance_matrix(
+        cKDTree(theirs * mpp), radius_um * (1 + 1e-9), output_type="ndarray"
+    )
+    found = found[found["v"] <= radius_um]
+    taken = np.zeros(len(theirs), dtype=bool)
+    for at in np.lexsort((found["j"], found["i"], found["v"])):
+        candidate, figure = int(found["i"][at]), int(found["j"][at])
+        if linked[candidate] < 0 and not taken[figure]:
+            linked[candidate] = figure
+            taken[figure] = True
+    return linked
+
+
+def decisions(linked: NDArray[np.int64], figures: pd.DataFrame) -> pd.DataFrame:
+    """What is on record of each candidate.
+
+    Parameters
+    ----------
+    linked : ndarray of int64, shape (n,)
+        Of `link`.
+    figures : DataFrame
+        `Notebook.figures`.
+
+    Returns
+    -------
+    DataFrame
+        n rows; columns ``state`` (`STATES` without skipped), ``figure`` (id, or empty), ``phase``, ``reader``.
+    """
+    known = linked >= 0
+    frame = pd.DataFrame({"state": UNDECIDED, "figure": "", "phase": "", "reader": ""}, index=range(len(linked)))
+    frame = frame.astype(object)
+    rows = figures.iloc[linked[known]]
+    for name, source in (("state", "label"), ("figure", "figure"), ("phase", "phase"), ("reader", "reader")):
+        values = frame[name].to_numpy(copy=True)
+        values[known] = rows[source].to_numpy()
+        frame[name] = values
+    return frame
+
+
+def judge(
+    notebook: Notebook, y_px: float, x_px: float, label: str, *, source: str, score: float | None, figure: str = ""
+) -> str:
+    """Put on record what the reader says of a candidate; its figure's id.
+
+    A candidate that is no figure yet is accepted (mitosis, unsure) or rejected (mimic); one that is gets the new
+    label, and keeps its history. Saying the same again notes nothing.
+
+    Parameters
+    ----------
+    notebook : Notebook
+        Of the candidate's field.
+    y_px, x_px : float
+        The candidate.
+    label : str
+        ``mitosis``, ``mimic`` or ``unsure``.
+    source : str
+        The detector that found it, ``name@version``.
+    score : float or None
+    figure : str
+        Id of the figure that it is linked with, if any.
+
+    Raises
+    ------
+    ValueError
+        If the label is none of these.
+    """
+    if label not in LABELS:
+        raise ValueError(f"a candidate is one of {', '.join(LABELS)}, not '{label}'")
+    if figure:
+        figures = notebook.figures
+        known = figures.loc[figures["figure"] == figure, "label"]
+        if len(known) and known.iloc[0] != label:
+            notebook.relabel(figure, label)
+        if len(known):
+            return figure
+    if label == "mimic":
+        return notebook.reject(y_px, x_px, source=source, score=score)
+    return notebook.accept(y_px, x_px, source=source, score=score, label=label)
