@@ -5,7 +5,21 @@ from __future__ import annotations
 import typer
 
 from .. import __version__
-from . import ablate, boxes, compare, datasets, detect, ensemble, evaluate, models, reader, recall, train, window
+from . import (
+    ablate,
+    boxes,
+    compare,
+    datasets,
+    detect,
+    ensemble,
+    evaluate,
+    finetune,
+    models,
+    reader,
+    recall,
+    train,
+    window,
+)
 from .console import stdout
 
 app = typer.Typer(
@@ -23,6 +37,7 @@ app.command("compare")(compare.compare)
 app.command("boxes")(boxes.boxes)
 app.command("recall")(recall.recall)
 app.command("ablate")(ablate.ablate)
+app.command("finetune")(finetune.finetune)
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")
 train.app.command("ensemble")(ensemble.ensemble)

@@ -37,6 +37,8 @@ class TuneRecipe:
         Windows for each step.
     shares : tuple of float
         Of a batch, see `material.Material`.
+    frozen : tuple of str
+        Parameters with any of this in their names stay the parent's.
     pull : float
         Strength of the pull to the parent's weights: added to the loss is half of it times the squared distance.
     blends : tuple of float
@@ -52,6 +54,7 @@ class TuneRecipe:
     )
     batch: int = 24
     shares: tuple[float, float, float, float] = (0.3, 0.3, 0.1, 0.3)
+    frozen: tuple[str, ...] = ("trunk.",)
     pull: float = 0.01
     blends: tuple[float, ...] = (0.0, 0.5, 1.0)
     augmentation: Augmentation = field(
@@ -92,8 +95,16 @@ def tune(
         One for each step, with the metric ``loss``.
     """
     options = replace(recipe.fit, steps=steps, seed=seed)
+    freeze(network, recipe)
     loss = pulled_loss(network.to(device), cls, material, recipe, device)
     return (yield from fit_steps(network, loss, options, folder / "tune.checkpoint.safetensors", device=device))
+
+
+def freeze(network: nn.Module, recipe: TuneRecipe) -> None:
+    """Take the gradients from what stays as it is."""
+    for name, parameter in network.named_parameters():
+        if any(part in name for part in recipe.frozen):
+            parameter.requires_grad_(False)
 
 
 def pulled_loss(  # type: ignore[no-untyped-def]
@@ -116,6 +127,7 @@ def seconds_a_step(
     network: nn.Module, cls: DetectorClass, material: Material, recipe: TuneRecipe, device: str, count: int = 3
 ) -> float:
     """Time of one step here and now, in seconds; the weights of `network` are left as they are."""
+    freeze(network, recipe)
     loss = pulled_loss(network.to(device), cls, material, recipe, device)
     times = []
     for i in range(count + 1):
