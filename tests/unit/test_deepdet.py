@@ -236,10 +236,10 @@ CENTRES = np.array([[70.0, 70.0], [64.0, 200.0], [128.0, 128.0], [190.0, 60.0], 
 
 
 def found(detector: Detector, centres, tile_px=None) -> np.ndarray:
-    """Centres of as many candidates as there are figures, the surest ones: a doubled figure would push one out."""
+    """Centres of the candidates that are rather mitoses than not."""
     field = Field.from_array(blobs((288, 320), centres), 0.25, "discs")
     frame = jobs.run(predict(field, detector, device="cpu", tile_px=tile_px)).candidates
-    return frame.nlargest(len(centres), "detector")[["y_px", "x_px"]].to_numpy()
+    return frame.loc[frame["detector"] > 0.5, ["y_px", "x_px"]].to_numpy()
 
 
 def assert_each_once(places, centres, tolerance_px):
@@ -249,7 +249,11 @@ def assert_each_once(places, centres, tolerance_px):
     assert distance.min(axis=1).max() < tolerance_px
 
 
-@pytest.mark.parametrize("offset", [(0, 0), (1, 0), (3, 5), (8, 16), (13, 22), (31, 31), (32, 48), (40, 7)])
+# None of them lets the edge of the field cut a disc: the centre of what is left of one is not its centre.
+OFFSETS = [(0, 0), (1, 0), (3, 5), (8, 16), (13, 22), (31, 31), (32, 48), (40, 7)]
+
+
+@pytest.mark.parametrize("offset", OFFSETS)
 def test_detections_move_with_the_field(trained, offset):
     """Whatever the offset: every figure is found once, at most 6 px (1.5 um) from its centre."""
     moved = CENTRES + offset
