@@ -55,12 +55,12 @@ def draw_sample(number: int) -> Sample:
     return Sample(field, points, dataset="drawn", case=f"A0{number % 4}")
 
 
-def draw_evidence(sample: Sample, skill: float, seed: int) -> Evidence:
-    """Candidates at every mitosis and at sixteen other places; scores tell them apart as well as `skill` says."""
+def draw_evidence(sample: Sample, skill: float, others: int, seed: int) -> Evidence:
+    """Candidates at every mitosis and at so many of a hundred other places; scores tell them apart by `skill`."""
     rng = np.random.default_rng((seed, int(sample.field.name[4:])))
     mitoses = sample.centroids_yx()
-    others = rng.permutation([(y, x) for y in range(40, SIDE, 125) for x in range(40, SIDE, 125)])[:16]
-    places = np.concatenate([mitoses + rng.normal(0, 2, mitoses.shape), others])
+    elsewhere_yx = rng.permutation([(y, x) for y in range(40, SIDE, 125) for x in range(40, SIDE, 125)])[:others]
+    places = np.concatenate([mitoses + rng.normal(0, 2, mitoses.shape), elsewhere_yx])
     right = np.arange(len(places)) < len(mitoses)
     scores = 1 / (1 + np.exp(-(np.where(right, skill, -skill) + rng.normal(0, 1, len(places)))))
     table = np.column_stack([places, np.full((len(places), 2), 30.0), scores])
@@ -76,16 +76,20 @@ def samples() -> list[Sample]:
 
 @pytest.fixture(scope="module")
 def runs(samples: list[Sample], tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
-    """Run folders of a good, an equally good and a useless detector, as `train crossval` and `report` leave them."""
+    """Run folders of a good, an equally good and a useless detector, as `train crossval` and `report` leave them.
+
+    The useless one has a candidate everywhere: where it had some only, a candidate of another member that it has, too,
+    would more likely be a mitosis, whatever its scores.
+    """
     found = []
-    for number, (name, skill) in enumerate((("segmitos", 1.0), ("idsia", 1.0), ("mssn", 0.0))):
+    for number, (name, skill, others) in enumerate((("segmitos", 1.0, 16), ("idsia", 1.0, 16), ("mssn", 0.0, 100))):
         folder = tmp_path_factory.mktemp(name)
         names = []
         for protocol in ("S", "N"):
             for fold, test in folds(samples, protocol).items():  # type: ignore[arg-type]
                 names.append(fold)
                 for i in test:
-                    evidence = draw_evidence(samples[i], skill, 10 * number + (protocol == "N"))
+                    evidence = draw_evidence(samples[i], skill, others, 10 * number + (protocol == "N"))
                     save_evidence(folder / fold / "evidence" / f"{samples[i].field.name}.npz", evidence)
         values = {k: v for k, v in asdict(CUT).items() if v != float("inf")}
         (folder / "rules.json").write_text(json.dumps(dict.fromkeys(names, values)))
@@ -107,9 +111,11 @@ def test_the_ensemble_beats_its_members_and_is_published(
         assert each["mssn"].f < 0.5
     report = json.loads((tmp_path / "report.json").read_text())
     weights = dict(report["rule"]["weights"])
-    # Nobody is left out, not even a member that tells nothing: it adds the same to all.
+    # Nobody is left out, not even a member that tells nothing: it adds the same to all. But it weighs no more than one
+    # that does.
     assert set(weights) == {"segmitos", "idsia", "mssn"}
     assert min(weights.values()) > 0
+    assert weights["mssn"] <= min(weights["segmitos"], weights["idsia"])
     assert [member["model"].partition("@")[0] for member in report["members"]] == list(weights)
     scores = read_scores(tmp_path / "scores.csv")
     assert set(scores["fold"]) == {*folds(samples, "S"), *folds(samples, "N")}
