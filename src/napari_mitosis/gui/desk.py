@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from ..field import Field
 from ..jobs import Job, Progress
 from ..session import Session
 from .fields import OpenFields
+from .preferences import Preferences
 from .worker import Workers
 
 if TYPE_CHECKING:
@@ -70,6 +72,8 @@ class Desk(QObject):
     agreement_changed : Signal(key)
         Several detectors were compared on a field.
     reader_changed : Signal(str)
+    detect_wanted : Signal()
+        The detect dock is asked to detect in the active field.
     closed : Signal()
         The detect dock is gone.
     agreement : dict of key to DataFrame
@@ -81,6 +85,7 @@ class Desk(QObject):
     trouble = Signal(str)
     agreement_changed = Signal(object)
     reader_changed = Signal(str)
+    detect_wanted = Signal()
     closed = Signal()
 
     def __init__(
@@ -143,7 +148,8 @@ class Desk(QObject):
         if self._reader is None:
             from ..annotations.store import default_reader
 
-            self._reader = default_reader()
+            stated = "NAPARI_MITOSIS_READER" in os.environ
+            self._reader = (not stated and Preferences().get("reader", "")) or default_reader()
         return self._reader
 
     def set_reader(self, name: str) -> None:
@@ -152,6 +158,7 @@ class Desk(QObject):
         if not name or name == self.reader:
             return
         self._reader = name
+        Preferences().set("reader", name)
         for key in tuple(self._notebooks):
             self._put_away(key)
             self._open(key)

@@ -96,6 +96,7 @@ class DetectDock(QWidget):
         panel.why_wanted.connect(self._ask_why)
         panel.step_wanted.connect(self.go)
         self._throttle.triggered.connect(self._decide)
+        self.desk.detect_wanted.connect(self.run)
         session.active_changed.connect(self._show_field)
         session.closed.connect(self._field_closed)
         session.field_changed.connect(self._field_changed)

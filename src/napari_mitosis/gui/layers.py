@@ -330,10 +330,16 @@ class FieldLayers:
     def look_at(self, row: int, centre_px: tuple[float, float]) -> None:
         """Centre a place of the field, close up, and select this row of the detections layer."""
         look_at(self._viewer, self._owner, centre_px)
+        self.select(row)
+
+    def select(self, row: int | None) -> None:
+        """Select this row of the detections layer alone, or none."""
         layer = self.detections
-        if layer is not None and self._alive(layer) and row < len(layer.data):
-            layer.selected_data = {row}
-            layer.refresh()
+        if layer is not None and self._alive(layer):
+            chosen = {row} if row is not None and row < len(layer.data) else set()
+            if set(layer.selected_data) != chosen:
+                layer.selected_data = chosen
+                layer.refresh()
 
     def remove(self) -> None:
         """Take the result layers away."""

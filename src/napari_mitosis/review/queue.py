@@ -178,7 +178,16 @@ class Queue:
     @property
     def position(self) -> int | None:
         """Place of the present candidate in the queue, from 0; None where there is none."""
-        at = np.flatnonzero(self.rows == self._present)
+        return self.place_of(self._present)
+
+    def place_of(self, row: int) -> int | None:
+        """Place of a candidate in the queue, from 0; None where it is not in it."""
+        at = np.flatnonzero(self.rows == row)
+        return int(at[0]) if len(at) else None
+
+    def row_of(self, figure: str) -> int | None:
+        """Row of the candidate that is this figure of the journal, or None."""
+        at = np.flatnonzero(self.notes["figure"].to_numpy() == figure)
         return int(at[0]) if len(at) else None
 
     @property

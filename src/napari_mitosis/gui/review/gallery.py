@@ -1,0 +1,152 @@
+"""The gallery: a thumbnail for each candidate, with its score and what is on record of it."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QAbstractItemModel, QModelIndex, QRect, QRectF, QSize, Qt
+from qtpy.QtGui import QColor, QFont, QKeyEvent, QPainter, QPen, QPixmap
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QListView,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QWidget,
+)
+
+from ...review.judge import LETTERS
+from .reviewing import Reviewing
+from .table import COLOURS, ROW_ROLE, CandidateModel, Index, ours
+from .thumbnails import Thumbnails
+
+THUMBNAIL_PX = 128
+FRAME_PX = 3
+CAPTION_PX = 17
+GAP_PX = 5
+CELL = QSize(THUMBNAIL_PX + 2 * FRAME_PX + GAP_PX, THUMBNAIL_PX + 2 * FRAME_PX + CAPTION_PX + GAP_PX)
+
+PRESENT_COLOUR = "#00e5ff"
+
+
+def paint_badge(painter: QPainter, corner: QRect, state: str, side: int = 20) -> None:
+    """The letter of a decision in the upper right corner of a picture; nothing where none was made."""
+    if not LETTERS[state]:
+        return
+    badge = QRect(corner.right() - side + 1, corner.top(), side, side)
+    painter.fillRect(badge, QColor(COLOURS[state]))
+    font = QFont(painter.font())
+    font.setBold(True)
+    font.setPixelSize(int(side * 0.72))
+    painter.setFont(font)
+    painter.setPen(QColor("#101418"))
+    painter.drawText(badge, Qt.AlignmentFlag.AlignCenter, LETTERS[state])
+
+
+def paint_thumbnail(painter: QPainter, place: QRect, picture: QPixmap | None) -> None:
+    """A thumbnail, or a quiet square while it is being read."""
+    if picture is None:
+        painter.fillRect(place, QColor("#353b45"))
+        return
+    painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+    painter.drawPixmap(place, picture)
+
+
+class CandidateDelegate(QStyledItemDelegate):
+    """Paints one candidate of the gallery.
+
+    Parameters
+    ----------
+    reviewing : Reviewing
+    thumbnails : Thumbnails
+    parent : QWidget
+    """
+
+    def __init__(self, reviewing: Reviewing, thumbnails: Thumbnails, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._reviewing = reviewing
+        self._thumbnails = thumbnails
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
+        """All alike: the view need not ask each of them."""
+        return CELL
+
+    def paint(self, painter: QPainter | None, option: QStyleOptionViewItem, index: Index) -> None:
+        """Frame in the colour of the decision, thumbnail, letter, score."""
+        row = index.data(ROW_ROLE)
+        state_of = self._reviewing.desk.session.current
+        if painter is None or row is None or state_of is None:
+            return
+        queue = self._reviewing.queue
+        y_px, x_px, score, _, kept = queue.frame.iloc[row, :5]
+        state = str(queue.notes["state"].iloc[row])
+        painter.save()
+        cell = QRect(option.rect.topLeft(), CELL - QSize(GAP_PX, GAP_PX))
+        framed = QRect(cell.left(), cell.top(), THUMBNAIL_PX + 2 * FRAME_PX, THUMBNAIL_PX + 2 * FRAME_PX)
+        picture = framed.adjusted(FRAME_PX, FRAME_PX, -FRAME_PX, -FRAME_PX)
+        pixmap = self._thumbnails.get(self._reviewing.key, state_of.field, float(y_px), float(x_px))
+        chosen = bool(option.state & QStyle.StateFlag.State_Selected)
+        painter.fillRect(framed, QColor(COLOURS[state]))
+        paint_thumbnail(painter, picture, pixmap)
+        paint_badge(painter, picture, state)
+        if chosen:
+            painter.setPen(QPen(QColor(PRESENT_COLOUR), 3))
+            painter.drawRect(QRectF(framed).adjusted(1.5, 1.5, -1.5, -1.5))
+        caption = QRect(cell.left() + 1, framed.bottom() + 1, framed.width() - 2, CAPTION_PX)
+        painter.setFont(option.font)
+        painter.setPen(QColor(PRESENT_COLOUR if chosen else "#d5dae2" if kept else "#9aa3b2"))
+        number = self._number(index)
+        left, right = Qt.AlignmentFlag.AlignLeft, Qt.AlignmentFlag.AlignRight
+        painter.drawText(caption, left | Qt.AlignmentFlag.AlignVCenter, f"{number}" if kept else f"{number}  below")
+        painter.drawText(caption, right | Qt.AlignmentFlag.AlignVCenter, f"{score:.2f}")
+        painter.restore()
+
+    def _number(self, index: Index) -> int:
+        model: QAbstractItemModel | None = index.model()
+        return model.number(index.data(ROW_ROLE)) if isinstance(model, CandidateModel) else index.row() + 1
+
+
+class Gallery(QListView):
+    """Thumbnails in rows; only what is in sight is read and painted.
+
+    Parameters
+    ----------
+    model : CandidateModel
+    reviewing : Reviewing
+    thumbnails : Thumbnails
+    parent : QWidget, optional
+    """
+
+    def __init__(
+        self, model: CandidateModel, reviewing: Reviewing, thumbnails: Thumbnails, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.setModel(model)
+        self.setItemDelegate(CandidateDelegate(reviewing, thumbnails, self))
+        self.setFlow(QListView.Flow.LeftToRight)
+        self.setWrapping(True)
+        self.setResizeMode(QListView.ResizeMode.Adjust)
+        self.setMovement(QListView.Movement.Static)
+        self.setUniformItemSizes(True)
+        self.setGridSize(CELL)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setFrameShape(QListView.Shape.NoFrame)
+        self.setMinimumHeight(CELL.height() + 6)
+        bar = self.verticalScrollBar()
+        if bar is not None:
+            bar.setSingleStep(CELL.height() // 3)
+        viewport = self.viewport()
+        if viewport is not None:
+            thumbnails.arrived.connect(viewport.update)
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Letters are keys of the review, not a search."""
+        if ours(event):
+            super().keyPressEvent(event)
+        elif event is not None:
+            event.ignore()
+
+    def show_index(self, index: QModelIndex) -> None:
+        """Scroll as little as needed."""
+        self.scrollTo(index, QAbstractItemView.ScrollHint.EnsureVisible)

@@ -1,0 +1,242 @@
+"""What the review dock looks like above its tabs: the present candidate, the buttons, the queue."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QStandardItemModel
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt.utils import signals_blocked
+
+from ...annotations.actions import PHASES
+from ...review.candidates import why_no_disagreement
+from ...review.queue import ORDERS
+from .marker import MAGNIFICATIONS
+from .present import PresentCard
+from .review_keys import MEANINGS, ReviewKeys
+from .reviewing import Reviewing
+from .table import COLOURS
+from .thumbnails import Thumbnails
+
+STYLE = """
+QLabel#faint { color: #9aa3b2; }
+QLabel#place { font-size: 21px; font-weight: bold; }
+QLabel#score { font-size: 17px; }
+QLabel#decision { font-size: 15px; }
+QLabel#trouble { background: #8e1b1b; color: white; font-weight: bold; padding: 7px; border-radius: 4px; }
+QLabel#said { color: #ffd479; }
+QPushButton#judge { font-weight: bold; padding: 6px 4px; border-radius: 4px; color: #101418; }
+QPushButton#judge:disabled { background: rgba(127, 127, 127, 50); color: #8b93a1; }
+QPushButton#primary { background: #00813a; color: white; font-weight: bold; padding: 7px 12px; border-radius: 4px; }
+QToolButton { padding: 3px 6px; border-radius: 3px; }
+QToolButton:disabled { background: transparent; color: #5b6270; }
+QToolButton:checked:enabled { background: #00813a; color: white; }
+QProgressBar { text-align: center; border-radius: 3px; min-height: 16px; max-height: 16px; color: white; }
+QProgressBar::chunk { background: #00813a; border-radius: 3px; }
+"""
+
+JUDGEMENTS = (("mitosis", "Mitosis"), ("mimic", "Mimic"), ("unsure", "Unsure"), ("skip", "Skip"))
+STEPS = (("back", "◀ Back"), ("next", "Next ▶"), ("undo", "↶ Undo"), ("redo", "↷ Redo"))
+SHORT_PHASES = {phase: phase[:4].capitalize() for phase in PHASES}
+
+
+class QueuePanel(QWidget):
+    """Present candidate, judgement, steps, phase, progress, order and closeness.
+
+    Parameters
+    ----------
+    reviewing : Reviewing
+    thumbnails : Thumbnails
+    keys : ReviewKeys
+    parent : QWidget, optional
+
+    Attributes
+    ----------
+    wanted : Signal(str)
+        An action of `review_keys.ACTIONS` was clicked.
+    order_chosen, magnification_chosen, reader_entered : Signal(str)
+    below_chosen : Signal(bool)
+    keys_wanted : Signal()
+    """
+
+    wanted = Signal(str)
+    order_chosen = Signal(str)
+    below_chosen = Signal(bool)
+    magnification_chosen = Signal(str)
+    reader_entered = Signal(str)
+    keys_wanted = Signal()
+
+    def __init__(
+        self, reviewing: Reviewing, thumbnails: Thumbnails, keys: ReviewKeys, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._reviewing = reviewing
+        self._keys = keys
+        self.card = PresentCard(reviewing, thumbnails)
+        self.reader = QLineEdit()
+        self.reader.setPlaceholderText("your name")
+        self.reader.setMaximumWidth(150)
+        self.reader.setToolTip("Who reviews: each action is noted with this name. Undo goes through your own actions.")
+        self.field = QLabel()
+        self.field.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.field.setStyleSheet("font-weight: bold;")
+        self.buttons: dict[str, QPushButton | QToolButton] = {}
+        for name, _ in JUDGEMENTS:
+            self.buttons[name] = button = QPushButton()
+            button.setObjectName("judge")
+            colour = COLOURS["skipped" if name == "skip" else name]
+            button.setStyleSheet(f"QPushButton:enabled {{ background: {colour}; }}")
+        for name, _ in STEPS:
+            self.buttons[name] = _tool("")
+        for phase in PHASES:
+            self.buttons[phase] = _tool(SHORT_PHASES[phase])
+            self.buttons[phase].setCheckable(True)
+        self.phase_of = QLabel("Phase")
+        self.phase_of.setObjectName("faint")
+        self.keys_button = _tool("Keys…")
+        self.progress = QProgressBar()
+        self.said = QLabel()
+        self.said.setObjectName("said")
+        self.said.setWordWrap(True)
+        self.order = QComboBox()
+        self.magnification = QComboBox()
+        self.below = QCheckBox("also what the rule drops")
+        self._fill()
+        self._lay_out()
+        self._connect()
+        self.show_keys()
+
+    def _fill(self) -> None:
+        for name, meaning in ORDERS.items():
+            self.order.addItem(name, name)
+            self.order.setItemData(self.order.count() - 1, meaning, Qt.ItemDataRole.ToolTipRole)
+        for name in MAGNIFICATIONS:
+            self.magnification.addItem(name, name)
+        self.magnification.setToolTip(
+            "How close the camera goes to a candidate: as through that objective (40×: 0.25 µm for each pixel of the "
+            "screen), or so that this much tissue fills the height"
+        )
+        self.below.setToolTip("Review candidates, too, that area, score or distance drop; they are marked “below”")
+
+    def _lay_out(self) -> None:
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(6)
+        column.addLayout(_row(self.field, QLabel("Reader"), self.reader, stretch=0))
+        column.addWidget(self.card)
+        column.addLayout(_row(*(self.buttons[name] for name, _ in JUDGEMENTS), alike=True))
+        column.addLayout(_row(*(self.buttons[name] for name, _ in STEPS), self.keys_button, alike=True))
+        column.addLayout(_row(self.phase_of, *(self.buttons[phase] for phase in PHASES), stretch=0))
+        column.addWidget(self.progress)
+        column.addWidget(self.said)
+        column.addLayout(_row(QLabel("Order"), self.order, QLabel("Closeness"), self.magnification))
+        column.addWidget(self.below)
+
+    def _connect(self) -> None:
+        for name, button in self.buttons.items():
+            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            button.clicked.connect(lambda _checked=False, name=name: self.wanted.emit(name))
+        self.keys_button.clicked.connect(self.keys_wanted)
+        self.order.activated.connect(lambda at: self.order_chosen.emit(str(self.order.itemData(at))))
+        self.magnification.activated.connect(
+            lambda at: self.magnification_chosen.emit(str(self.magnification.itemData(at)))
+        )
+        self.below.toggled.connect(self.below_chosen)
+        self.reader.editingFinished.connect(lambda: self.reader_entered.emit(self.reader.text()))
+
+    def show_keys(self) -> None:
+        """Write the keys on the buttons."""
+        for name, text in (*JUDGEMENTS, *STEPS):
+            self.buttons[name].setText(f"{text}\n{self._keys.pretty(name)}")
+            if isinstance(self.buttons[name], QToolButton):
+                self.buttons[name].setText(text)
+        for name, button in self.buttons.items():
+            button.setToolTip(f"{MEANINGS[name]} ({self._keys.pretty(name)})")
+        self.keys_button.setToolTip(f"Change the keys.<br>{self._keys.help_page()}")
+
+    def show_present(self) -> None:
+        """Another candidate, or more on record of it."""
+        reviewing, queue = self._reviewing, self._reviewing.queue
+        self.card.show_present()
+        there = queue.present is not None
+        for name, _ in (*JUDGEMENTS, ("back", ""), ("next", "")):
+            self.buttons[name].setEnabled(there)
+        self._show_phase()
+        notebook = reviewing.desk.current
+        self.buttons["undo"].setEnabled(notebook is not None and notebook.can_undo)
+        self.buttons["redo"].setEnabled(notebook is not None and notebook.can_redo)
+        self._show_progress()
+
+    def _show_phase(self) -> None:
+        queue, figure = self._reviewing.queue, self._reviewing.phase_figure()
+        row = queue.row_of(figure) if figure else None
+        phase = str(queue.notes["phase"].iloc[row]) if row is not None else ""
+        place = queue.place_of(row) if row is not None else None
+        self.phase_of.setText(f"Phase of {place + 1}" if place is not None else "Phase")
+        for name in PHASES:
+            button = self.buttons[name]
+            button.setEnabled(row is not None)
+            with signals_blocked(button):
+                button.setChecked(bool(phase) and phase == name)
+
+    def _show_progress(self) -> None:
+        queue = self._reviewing.queue
+        self.progress.setRange(0, max(1, len(queue)))
+        self.progress.setValue(queue.decided)
+        counts = " · ".join(
+            f"{queue.count(state)} {words}"
+            for state, words in (
+                ("mitosis", "mitoses"),
+                ("mimic", "mimics"),
+                ("unsure", "unsure"),
+                ("skipped", "skipped"),
+            )
+            if queue.count(state)
+        )
+        self.progress.setFormat(f"{queue.decided} of {len(queue)} judged" + (f":  {counts}" if counts else ""))
+
+    def show_orders(self) -> None:
+        """Enable the orders that there are, and say why one is not."""
+        why = why_no_disagreement(self._reviewing.queue.frame)
+        at = self.order.findData("disagreement")
+        items = self.order.model()
+        item = items.item(at) if isinstance(items, QStandardItemModel) else None
+        if item is not None:
+            item.setEnabled(why is None)
+            item.setToolTip(why or ORDERS["disagreement"])
+        self.order.setToolTip("In which order candidates come" + (f".<br>Not by disagreement: {why}" if why else ""))
+
+    def say(self, text: str) -> None:
+        """Tell the reader something, or nothing."""
+        self.said.setText(text)
+        self.said.setVisible(bool(text))
+
+
+def _tool(text: str) -> QToolButton:
+    button = QToolButton()
+    button.setText(text)
+    button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    return button
+
+
+def _row(*widgets: QWidget, alike: bool = False, stretch: int | None = None) -> QHBoxLayout:
+    """Widgets side by side, all of the same width, or one of them as wide as can be."""
+    row = QHBoxLayout()
+    row.setContentsMargins(0, 0, 0, 0)
+    row.setSpacing(5)
+    for at, widget in enumerate(widgets):
+        row.addWidget(widget, 1 if alike or at == stretch else 0)
+    if not alike and stretch is None:
+        row.addStretch(1)
+    return row
