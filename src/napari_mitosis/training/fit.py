@@ -195,10 +195,16 @@ def fit_steps(
         optimizer.step()
         average.update(network, step)
         recent = value.item() if math.isnan(recent) else 0.95 * recent + 0.05 * value.item()
-        if (step + 1) % options.checkpoint_every == 0 or step + 1 == options.steps:
+        saved = (step + 1) % options.checkpoint_every == 0 or step + 1 == options.steps
+        if saved:
             _save(checkpoint, network, optimizer, average, options, step + 1)
         each = (time.monotonic() - began) / (step + 1 - start)
-        yield Progress(step + 1, options.steps, "training", {"loss": recent, "seconds_a_step": each})
+        try:
+            yield Progress(step + 1, options.steps, "training", {"loss": recent, "seconds_a_step": each})
+        except GeneratorExit:  # cancelled: what was done since the last checkpoint is kept, too
+            if not saved:
+                _save(checkpoint, network, optimizer, average, options, step + 1)
+            raise
     network.load_state_dict(average.tensors)
     return network.eval()
 
