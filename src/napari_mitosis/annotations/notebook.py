@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time as clocks
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,21 +14,16 @@ from psygnal import Signal
 
 from ..errors import JournalError, MitosisError
 from ..field import Field
-from ..tables import annotations_frame
 from .actions import Action, batched, new_id, rule_json, timestamp, utc_now
-from .replay import FieldState, Figure, replay
+from .frames import annotations_of, figures_frame
+from .outbox import Outbox
+from .replay import FieldState, Figure, history_of, replay
 from .store import Journal
 
 if TYPE_CHECKING:
     from ..decide import Rule
 
-FIGURE_COLUMNS: tuple[str, ...] = (
-    *("figure", "y_px", "x_px", "label", "phase", "source", "score", "reader", "time", "kind"),
-)
-
 _ASSUMED_MPP = 0.25
-_IMPATIENT_S = 0.05
-_REST = 10.0
 
 
 @dataclass(frozen=True)
@@ -70,9 +64,7 @@ class Notebook:
     trouble = Signal(str)
     """Emits a warning to show while actions are in memory only; an empty text once everything is on disk."""
 
-    def __init__(
-        self, journal: Journal, field: Field, reader: str, clock: Callable[[], datetime] = utc_now
-    ) -> None:
+    def __init__(self, journal: Journal, field: Field, reader: str, clock: Callable[[], datetime] = utc_now) -> None:
         self.journal = journal
         self.field = field
         self.reader = reader
@@ -80,17 +72,13 @@ class Notebook:
         self._model = ""
         self._rule = ""
         self._state = FieldState()
-        self._pending: list[Action] = []
+        self._outbox = Outbox(journal, self.trouble.emit)
+        self._written: list[Action] = []  # as the journal has them, up to its row number _last
         self._last = 0
         self._generation = -1
         self._remembered = False
-        self._trouble = ""
-        self._rest_until = 0.0
         self._frame: pd.DataFrame | None = None
-        try:
-            self._read()
-        except JournalError as error:
-            self._fail(error)
+        self._read()
 
     def set_context(self, model: str, rule: Rule | None) -> None:
         """What is on screen: detector version and rule, noted with every action from now on."""
@@ -240,12 +228,12 @@ class Notebook:
     @property
     def pending(self) -> int:
         """How many actions are in memory only."""
-        return len(self._pending)
+        return len(self._outbox.pending)
 
     @property
     def warning(self) -> str:
         """The warning of `trouble` that holds now; empty when everything is on disk."""
-        return self._trouble
+        return self._outbox.warning
 
     @property
     def complete(self) -> bool:
@@ -259,7 +247,7 @@ class Notebook:
         Returns
         -------
         DataFrame
-            RangeIndex; columns `FIGURE_COLUMNS`: id, centre in field pixels, label, phase (or empty), source,
+            RangeIndex; columns `frames.FIGURE_COLUMNS`: id, centre in field pixels, label, phase (or empty), source,
             score (or NaN), and reader, time and kind of the newest action.
         """
         if self._frame is None:
@@ -292,20 +280,8 @@ class Notebook:
         return figures[nearest].id if within else None
 
     def history(self, figure: str) -> list[Action]:
-        """Everything that was ever done to a figure, oldest first, with undos and what is in memory only.
-
-        Raises
-        ------
-        JournalError
-            When the journal cannot be read.
-        """
-        written = self.journal.history(figure)
-        about = {action.id for action in written} | {action.batch for action in written if action.batch}
-        for action in self._pending:
-            if action.figure == figure or (action.target and action.target in about):
-                written.append(action)
-                about |= {action.id, action.batch} - {""}
-        return list({action.id: action for action in written}.values())
+        """Everything that was ever done to a figure, oldest first, with undos and redos."""
+        return history_of(figure, [*self._written, *self._outbox.pending])
 
     # ------------------------------------------------------------------ others, and trouble
 
@@ -314,26 +290,22 @@ class Notebook:
 
         When the journal cannot be read, `trouble` says so.
         """
-        try:
-            touched = self._read()
-        except JournalError as error:
-            self._fail(error)
-            return
-        if touched:
-            self.changed.emit(Change(None, touched))
+        change = self._read()
+        if change is not None:
+            self.changed.emit(change)
 
     def retry(self) -> None:
-        """Write what is in memory only, if the journal lets us; fit to be called by a timer."""
-        if self._trouble and clocks.monotonic() >= self._rest_until:
-            self._flush()
+        """Write what is kept in memory, if the journal lets us by now; fit to be called by a timer."""
+        if self._outbox.warning and not self._outbox.resting and self._outbox.flush():
+            self.refresh()
 
     # ------------------------------------------------------------------ inside
 
     def _action(self, kind: str, **values: Any) -> Action:
-        values = {"source": "reader" if "figure" in values else "", **values}
-        context = {"mpp": self.field.mpp, "reader": self.reader, "model": self._model, "rule": self._rule}
-        time = timestamp(self._clock())
-        return Action(new_id(), kind, self.field.digest, time=time, **context, **values)
+        given: dict[str, Any] = {"mpp": self.field.mpp, "reader": self.reader, "model": self._model, "rule": self._rule}
+        given["source"] = "reader" if "figure" in values else ""
+        given["time"] = timestamp(self._clock())
+        return Action(new_id(), kind, self.field.digest, **(given | values))
 
     def _make(self, kind: str, y_px: float, x_px: float, **values: Any) -> str:
         place = {"y_px": float(y_px), "x_px": float(x_px)}
@@ -355,98 +327,54 @@ class Notebook:
         return action
 
     def _act(self, actions: list[Action]) -> None:
+        """Write actions; they count whether or not the journal takes them now."""
         if not actions:
             return
-        self._pending += actions
-        touched: tuple[str, ...] = ()
+        touched: list[str] = []
         for action in actions:
             touched += self._state.apply(action)
         self._frame = None
-        others = self._write()
-        self.changed.emit(Change(actions[0], tuple(dict.fromkeys(touched + others))))
+        if self._outbox.put(actions):
+            self._remember()
+            others = self._read()
+            touched += others.figures if others is not None else ()
+        self.changed.emit(Change(actions[0], tuple(dict.fromkeys(touched))))
 
-    def _write(self) -> tuple[str, ...]:
-        """Try to write what is pending, unless the journal made us wait a moment ago."""
-        if clocks.monotonic() < self._rest_until:
-            self._tell()
-            return ()
-        return self._attempt()
-
-    def _flush(self) -> None:
-        touched = self._attempt()
-        if touched:
-            self.changed.emit(Change(None, touched))
-
-    def _attempt(self) -> tuple[str, ...]:
-        began = clocks.monotonic()
-        try:
-            if not self._remembered:
+    def _remember(self) -> None:
+        """Note where the pixels are, once somebody has annotated them."""
+        if not self._remembered:
+            try:
                 self.journal.remember(self.field)
                 self._remembered = True
-            waits = {"wait_s": _IMPATIENT_S} if self._trouble else {}
-            self.journal.append(*self._pending, **waits)
-            self._pending.clear()
-            touched = self._read()
+            except JournalError as error:
+                self._outbox.fail(error)
+
+    def _read(self) -> Change | None:
+        """Take in what the journal holds and we do not know; None when that changes nothing."""
+        try:
+            whole = self.journal.generation != self._generation
+            rows = self.journal.rows(self.field.digest, 0 if whole else self._last)
+            if not whole and self.journal.generation != self._generation:  # its file was put back: numbers have changed
+                whole, rows = True, self.journal.rows(self.field.digest)
         except JournalError as error:
-            # An attempt that took long is not soon repeated: the reader must not wait for it at every key.
-            self._rest_until = clocks.monotonic() + _REST * (clocks.monotonic() - began)
-            self._fail(error)
-            return ()
-        if self._trouble:
-            self._trouble = ""
-            self.trouble.emit("")
-        return touched
-
-    def _fail(self, error: JournalError) -> None:
-        self._reason = str(error)
-        self._tell()
-
-    def _tell(self) -> None:
-        count = len(self._pending)
-        kept = "1 action is" if count == 1 else f"{count} actions are"
-        text = f"{self._reason} {kept} kept in memory until it can be written again; do not close." if count else self._reason
-        if text != self._trouble:
-            self._trouble = text
-            self.trouble.emit(text)
-
-    def _read(self) -> tuple[str, ...]:
-        """Take in what the journal holds and we do not know; ids of the figures that changed by it."""
-        before = self.journal.generation
-        rows = self.journal.rows(self.field.digest, self._last if before == self._generation else 0)
-        if self.journal.generation != self._generation:  # opened (again): numbers may have changed
-            rows = self.journal.rows(self.field.digest)
-        fresh = [(number, action) for number, action in rows if not self._state.knows(action.id)]
-        reload = self.journal.generation != self._generation
+            self._outbox.fail(error)
+            return None
+        self._outbox.clear()
         self._generation = self.journal.generation
-        if rows:
-            self._last = max(number for number, _ in rows)
-        if not fresh and not reload:
-            return ()
-        old = {figure.id: figure for figure in self._state.figures}
-        was = self._state.complete
-        self._state = replay([*(self.journal.actions(self.field.digest)), *self._pending])
+        self._written = ([] if whole else self._written) + [action for _, action in rows]
+        self._last = rows[-1][0] if rows else 0 if whole else self._last
+        if not whole and all(self._state.knows(action.id) for _, action in rows):
+            return None
+        return self._rebuild()
+
+    def _rebuild(self) -> Change | None:
+        """The state anew, in the order of the journal, in which others may have come before us."""
+        old, self._state = self._state, replay([*self._written, *self._outbox.pending])
         self._frame = None
-        new = {figure.id: figure for figure in self._state.figures}
-        differing = tuple(one for one in {**old, **new} if old.get(one) != new.get(one))
-        return differing if differing or was == self._state.complete else ("",)
-
-
-def figures_frame(figures: list[Figure]) -> pd.DataFrame:
-    """A table of figures with `FIGURE_COLUMNS`."""
-    rows = [
-        (f.id, f.y_px, f.x_px, f.label, f.phase, f.source, math.nan if f.score is None else f.score)
-        + (f.reader, f.time, f.kind)
-        for f in figures
-    ]
-    frame = pd.DataFrame(rows, columns=list(FIGURE_COLUMNS))
-    return frame.astype({"y_px": "float64", "x_px": "float64", "score": "float64"})
-
-
-def annotations_of(figures: list[Figure]) -> pd.DataFrame:
-    """Figures as annotations, with `tables.ANNOTATION_COLUMNS`."""
-    places = [[f.y_px for f in figures], [f.x_px for f in figures]]
-    confidences = [f.score if f.score is not None and f.source.startswith("dataset ") else 1.0 for f in figures]
-    return annotations_frame(*places, [f.label for f in figures], np.array(confidences, dtype=np.float64))
+        was, now = ({figure.id: figure for figure in state.figures} for state in (old, self._state))
+        differing = tuple(one for one in {**was, **now} if was.get(one) != now.get(one))
+        same = not differing and old.complete == self._state.complete
+        return None if same else Change(None, differing)
 
 
 def _text(value: Any) -> str | None:

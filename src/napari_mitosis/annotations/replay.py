@@ -158,7 +158,9 @@ def fold(actions: Iterable[Action]) -> Figure | None:
     figure: Figure | None = None
     for action in actions:
         if action.kind in MAKES_FIGURE:
-            assert action.y_px is not None and action.x_px is not None and action.label is not None  # Action checks
+            assert action.y_px is not None  # an Action has checked itself
+            assert action.x_px is not None
+            assert action.label is not None
             place, label = (action.y_px, action.x_px), (action.label, action.phase or "")
             newest = (action.reader, action.time, action.kind)
             figure = Figure(action.figure, *place, *label, action.source, action.score, *newest)
@@ -167,7 +169,8 @@ def fold(actions: Iterable[Action]) -> Figure | None:
         elif figure is not None:
             figure = replace(figure, reader=action.reader, time=action.time, kind=action.kind)
             if action.kind == "move":
-                assert action.y_px is not None and action.x_px is not None
+                assert action.y_px is not None
+                assert action.x_px is not None
                 figure = replace(figure, y_px=action.y_px, x_px=action.x_px)
             elif action.kind == "relabel":
                 assert action.label is not None
@@ -181,3 +184,14 @@ def replay(actions: Iterable[Action]) -> FieldState:
     for action in actions:
         state.apply(action)
     return state
+
+
+def history_of(figure: str, actions: Iterable[Action]) -> list[Action]:
+    """All that was done to one figure, out of the actions of its field: undos and redos, too."""
+    found: list[Action] = []
+    units: set[str] = set()
+    for action in actions:
+        if action.figure == figure or action.target in units:
+            found.append(action)
+            units.add(action.unit)
+    return found

@@ -14,6 +14,7 @@ import platformdirs
 from ..errors import JournalError
 from ..field import Field
 from .actions import ACTION_COLUMNS, Action, timestamp, utc_now
+from .spill import left_behind, spill_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -267,9 +268,22 @@ class Journal:
                 _make_folder(self._where.parent, self.name)
             self._database = Database(self._where, self._create)
             self.generation += 1
+            self._recover(self._database)
         elif self._database.lost():
             self._put_back(self._database)
         return self._database
+
+    def _recover(self, database: Database) -> None:
+        """Write the actions that a program could not write before it ended."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        for path, actions in left_behind(self.url, spill_folder()):
+            try:
+                with database.write() as connection:
+                    _insert(connection, [action.row() for action in actions])
+                path.unlink()
+            except (SQLAlchemyError, OSError):
+                continue  # the file stays, for the next time
 
     def _put_back(self, old: Database) -> None:
         """Write all that the vanished file held, and still yields to whom had it open, to a new one in its place."""
@@ -310,7 +324,9 @@ def _make_folder(folder: Path, name: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise JournalError(f"The journal {name} cannot be opened: its folder cannot be made ({error.strerror}).") from error
+        raise JournalError(
+            f"The journal {name} cannot be opened: its folder cannot be made ({error.strerror})."
+        ) from error
 
 
 def _insert(connection: Any, rows: Sequence[dict[str, Any]]) -> None:
