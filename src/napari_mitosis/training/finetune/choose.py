@@ -20,8 +20,8 @@ from ...sweep import Grid, as_stated, count_grid
 from .units import Unit, within
 
 RADIUS_UM = 7.5
-_NEARNESS = 0.05
-"""How much F a rule at one usual step (`_STEP_...`) from the parent's must gain over it, times root of mitoses + 1."""
+_NEARNESS = 0.25
+"""How much F a rule at one usual step (`_STEP_...`) from the parent's must gain over it, times mitoses + 1."""
 _STEP_SCORE, _STEP_AREA_UM2 = 0.2, 20.0
 _AREAS_UM2 = (5.0, 10.0, 20.0, 30.0, 40.0)
 _THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
@@ -93,7 +93,7 @@ def choose(counts: Mapping[float, Sequence[NDArray[np.int64]]], mitoses: int, pa
     for share in sorted(counts):
         total = np.sum(counts[share], axis=0)
         f = 2 * total[..., 0] / np.maximum(total.sum(axis=-1) + mitoses, 1)
-        value = ndimage.gaussian_filter(f, (0.5, 0.5, 2.0), mode="nearest") - _NEARNESS / np.sqrt(mitoses + 1) * away
+        value = ndimage.gaussian_filter(f, (0.5, 0.5, 2.0), mode="nearest") - _NEARNESS / (mitoses + 1) * away
         place = np.unravel_index(int(np.argmax(value)), value.shape)
         threshold, area, score = (int(i) for i in place)
         rule = as_stated(grid.rule(parent, (0, threshold, 0, area, score)))

@@ -82,14 +82,9 @@ def finetune(plan: FinetunePlan, folder: Path, recipe: TuneRecipe = RECIPE) -> J
     child, choice = yield from run.child(schedule)
     verdict = judge((yield from run.judged(child, choice)), plan.seed)
     save_child(folder / CHILD_FILE, child)
-    outcome = Outcome(
-        folder,
-        child_card(look, plan, choice, verdict, schedule),
-        verdict,
-        tuple(f.digest or f.path for f in plan.fields),
-    )
-    outcome.save()
-    return outcome
+    card = child_card(look, plan, choice, verdict, schedule)
+    Outcome(folder, card, verdict, tuple(f.digest or f.path for f in plan.fields)).save()
+    return read_outcome(folder)
 
 
 def child_card(look: Looking, plan: FinetunePlan, choice: Choice, verdict: Verdict, steps: int) -> ModelCard:
@@ -284,7 +279,7 @@ class _Run:
             yield Progress(0, 0, p.message, dict(self.metrics))
 
     def _units(self) -> list[Unit]:
-        return [unit for held in self.folds for unit in held if unit in self.unseen[0.0][unit.field]]
+        return [unit for held in self.folds for unit in held if unit in self.unseen[self.recipe.blends[0]][unit.field]]
 
     def _choice(self, units: Sequence[Unit]) -> Choice:
         """Blend and rule by these units."""

@@ -1,0 +1,223 @@
+"""Units, material, the choice of a rule and the gate: what a fine-tuning is put together from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_mitosis.datasets.sample import Sample
+from napari_mitosis.decide import Rule, decide
+from napari_mitosis.evidence import Evidence
+from napari_mitosis.field import Field
+from napari_mitosis.tables import annotations_frame
+from napari_mitosis.training.finetune.choose import choose, count_unit, grid_about
+from napari_mitosis.training.finetune.gate import Judged, judge
+from napari_mitosis.training.finetune.material import Material, annotated, distilled, without
+from napari_mitosis.training.finetune.units import folds, quarters, whole, within
+
+MPP = 0.25
+SHAPE = (256, 320)
+RULE = Rule(smoothing_um=0.0, threshold=0.3, min_area_um2=5.0, min_score=0.3)
+
+
+def blobs(places: dict[tuple[int, int], float], shape: tuple[int, int] = SHAPE) -> Evidence:
+    """A score map with a square of 24 px at each place (y, x), multiples of 4, of the given score."""
+    scores = np.zeros((shape[0] // 4, shape[1] // 4), dtype=np.float16)
+    for (y, x), score in places.items():
+        scores[y // 4 - 3 : y // 4 + 3, x // 4 - 3 : x // 4 + 3] = score
+    return Evidence({"score": scores}, 4.0, shape, MPP, "drawn@1", "0")
+
+
+def sample(mitoses: list[tuple[int, int]], mimics: list[tuple[int, int]] = []) -> Sample:  # noqa: B006
+    pixels = np.random.default_rng(0).integers(0, 255, (*SHAPE, 3), dtype=np.uint8)
+    points = np.array([*mitoses, *mimics], dtype=float).reshape(-1, 2)
+    labels = ["mitosis"] * len(mitoses) + ["mimic"] * len(mimics)
+    return Sample(Field.from_array(pixels, MPP, "drawn"), annotations_frame(points[:, 0], points[:, 1], labels))
+
+
+# Units
+
+
+@given(st.integers(3, 400), st.integers(3, 400), st.integers(0, 2**32 - 1))
+@settings(max_examples=30, deadline=None)
+def test_every_point_lies_in_one_quarter_and_in_the_whole(h, w, seed):
+    points = np.random.default_rng(seed).uniform((-0.5, -0.5), (h - 0.5, w - 0.5), (50, 2))
+    assert (sum(u.holds(points).astype(int) for u in quarters(0, (h, w))) == 1).all()
+    assert whole(0, (h, w)).holds(points).all()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 6, 11])
+def test_each_field_is_left_out_once(count):
+    made = folds([SHAPE] * count)
+    if count == 1:
+        points = np.random.default_rng(0).uniform(0, SHAPE, (99, 2))
+        assert (made[0][0].holds(points) != made[1][0].holds(points)).all()
+    else:
+        assert sorted(u.field for held in made for u in held) == list(range(count))
+    assert len(made) == (2 if count == 1 else min(5, count))
+
+
+def test_evidence_within_a_unit_is_empty_elsewhere():
+    evidence = blobs({(60, 60): 0.9, (60, 260): 0.8})
+    left = within(evidence, folds([SHAPE])[0][0])
+    assert decide(left, RULE)["x_px"].round().tolist() == decide(evidence, RULE)["x_px"].round().tolist()[:1]
+    assert evidence.maps["score"][15, 65] > 0  # the original is as it was
+
+
+# Material
+
+
+def test_an_unannotated_nucleus_is_no_negative_unless_the_field_is_complete():
+    evidence = blobs({(60, 60): 0.9, (180, 240): 0.7})
+    reader = sample([(60, 60)])
+    complete = annotated(reader, True, evidence, RULE)
+    assert complete.unknown is None
+    np.testing.assert_allclose(complete.places_yx, [[177.5, 237.5]], atol=4)
+    partly = annotated(reader, False, evidence, RULE)
+    assert partly.unknown is not None
+    assert partly.unknown[180, 240]
+    assert not len(partly.places_yx)
+    assert not partly.unknown[120, 150]  # silent tissue is background
+
+
+def test_what_the_reader_called_a_mimic_is_known_to_be_background():
+    known = annotated(sample([], [(180, 240)]), False, blobs({(180, 240): 0.9}), RULE)
+    assert known.unknown is not None
+    assert not known.unknown[180, 240]
+
+
+def test_tissue_teaches_what_its_parent_is_sure_of():
+    known = distilled(sample([]), blobs({(60, 60): 0.95, (180, 240): 0.4}), RULE)
+    assert known.sample.centroids_yx().round(-1).tolist() == [[60, 60]]
+    assert known.unknown is not None
+    assert known.unknown[180, 240]
+
+
+def test_a_part_that_is_left_out_teaches_nothing():
+    known = annotated(sample([(60, 60), (180, 240)], [(60, 240)]), True, blobs({(200, 100): 0.5}), RULE)
+    half = without(known, [(-1.0, 160.0, 257.0, 321.0)])
+    assert half.sample.centroids_yx().tolist() == [[60, 60]]
+    assert not len(half.sample.centroids_yx("mimic"))
+    assert half.unknown is not None
+    assert half.unknown[:, 160:].all()
+    assert not half.unknown[:, :160].any()
+    assert len(half.places_yx) == 1
+
+
+def test_a_batch_has_the_shares_that_were_asked_for():
+    known = annotated(sample([(60, 60)], [(180, 240)]), True, blobs({}), RULE)
+    tissue = distilled(sample([]), blobs({(120, 120): 0.95}), RULE)
+    rng = np.random.default_rng(0)
+    windows = Material([known], [tissue], 96, (0.25, 0.25, 0.0, 0.5)).draw(rng, 16)
+    assert len(windows) == 16
+    assert all(((w.mitoses_yx > -48) & (w.mitoses_yx < 144)).all(axis=1).any() for w in windows[:4])
+    alone = Material([known], [], 96, (0.25, 0.25, 0.0, 0.5)).draw(rng, 16)
+    assert len(alone) == 16
+
+
+# The choice of a rule
+
+
+def test_a_threshold_that_drifted_is_put_right():
+    # The child scores everything lower: the parent's rule would see nothing.
+    truth = np.array([[60.0, 60.0], [180.0, 240.0], [60.0, 240.0]])
+    evidence = blobs({(60, 60): 0.28, (180, 240): 0.26, (60, 240): 0.27, (200, 60): 0.12})
+    grid = grid_about(evidence, RULE)
+    counts = {1.0: [count_unit(evidence, truth, whole(0, SHAPE), RULE)] * 5}
+    choice = choose(counts, 15, RULE, grid)
+    found = decide(evidence, choice.rule)
+    assert len(found) == 3
+    assert len(decide(evidence, RULE)) == 0
+    assert choice.f == pytest.approx(1.0)
+
+
+def test_few_figures_leave_the_rule_near_its_parents_and_none_leave_it():
+    evidence = blobs({(60, 60): 0.9})
+    truth = np.array([[60.0, 60.0]])
+    grid = grid_about(evidence, RULE)
+    counts = {0.0: [count_unit(evidence, truth, whole(0, SHAPE), RULE)]}
+    one = choose(counts, 1, RULE, grid)
+    assert abs(one.rule.min_score - RULE.min_score) <= 0.1
+    assert one.rule.threshold == RULE.threshold
+    assert choose(counts, 0, RULE, grid).rule == RULE
+
+
+def test_of_children_that_are_equal_the_parent_is_taken():
+    evidence = blobs({(60, 60): 0.9})
+    count = [count_unit(evidence, np.array([[60.0, 60.0]]), whole(0, SHAPE), RULE)]
+    assert choose({0.0: count, 0.5: count, 1.0: count}, 1, RULE, grid_about(evidence, RULE)).blend == 0.0
+
+
+def test_smoothing_and_weights_are_never_changed():
+    rule = replace(RULE, smoothing_um=1.3, weights=(("score", 1.0),), min_distance_um=8.5)
+    evidence = blobs({(60, 60): 0.9})
+    counts = {1.0: [count_unit(evidence, np.array([[60.0, 60.0]]), whole(0, SHAPE), rule)]}
+    chosen = choose(counts, 1, rule, grid_about(evidence, rule)).rule
+    assert (chosen.smoothing_um, chosen.weights, chosen.min_distance_um) == (1.3, rule.weights, 8.5)
+
+
+# The gate
+
+
+def detections(points: list[tuple[float, float]]) -> pd.DataFrame:
+    y, x = np.array(points, dtype=float).reshape(-1, 2).T
+    return pd.DataFrame({"y_px": y, "x_px": x, "score": np.linspace(0.9, 0.5, len(points))})
+
+
+TRUTH = [(40.0 * i + 20, 50.0 * j + 20) for i in range(5) for j in range(2)]
+
+
+def judged(parent: list[tuple[float, float]], child: list[tuple[float, float]], fields: int = 3, truth=TRUTH):
+    return judge(
+        [
+            Judged(i, SHAPE, MPP, np.array(truth).reshape(-1, 2), detections(parent), detections(child))
+            for i in range(fields)
+        ]
+    )
+
+
+def test_a_child_that_finds_more_is_offered_and_the_difference_is_shown():
+    verdict = judged(TRUTH[:5], TRUTH)
+    assert verdict.offered
+    assert verdict.difference == pytest.approx(1 - 2 / 3)
+    assert verdict.low > 0
+    assert (len(verdict.found), len(verdict.lost), len(verdict.new_false)) == (15, 0, 0)
+    assert (verdict.mitoses, verdict.fields) == (30, 3)
+
+
+def test_a_child_that_is_worse_is_not_offered():
+    verdict = judged(TRUTH, [*TRUTH[:7], (230.0, 300.0)])
+    assert not verdict.offered
+    assert "worse" in verdict.reason
+    assert len(verdict.lost) == 9
+    assert [(s.field, s.y_px, s.x_px) for s in verdict.new_false] == [(i, 230.0, 300.0) for i in range(3)]
+
+
+@pytest.mark.parametrize(("fields", "truth"), [(1, TRUTH), (3, TRUTH[:2]), (3, [])])
+def test_too_little_evidence_is_said(fields, truth):
+    verdict = judged([], list(truth), fields, truth)
+    assert not verdict.offered
+    assert verdict.reason.startswith("Too little evidence")
+
+
+def test_a_gain_that_hangs_on_one_place_is_not_offered():
+    # Better by one figure in one field, worse by one in another: the mean is a little above nought.
+    fields = [
+        Judged(0, SHAPE, MPP, np.array(TRUTH), detections(TRUTH[:4]), detections(TRUTH)),
+        Judged(1, SHAPE, MPP, np.array(TRUTH), detections(TRUTH), detections(TRUTH[:5])),
+    ]
+    verdict = judge(fields)
+    assert 0 < verdict.difference < 0.1
+    assert not verdict.offered
+    assert verdict.low < 0 < verdict.high
+
+
+def test_versions_that_decide_alike_are_not_offered():
+    verdict = judged(TRUTH[:6], TRUTH[:6])
+    assert (verdict.offered, verdict.difference) == (False, 0.0)
+    assert "nothing is gained" in verdict.reason
