@@ -356,6 +356,13 @@ class DetectDock(QWidget):
     def _complain(self, text: str) -> None:
         self.panel.say(text, error=True)
 
+    def refresh_models(self, select: str = "") -> None:
+        """Offer what is installed and adopted now; `select` is chosen, or what was before."""
+        before = self.panel.run_panel.chosen
+        self._offer(None)
+        self.panel.run_panel.choose(select or (before.name if before is not None else ""))
+        self._update_ready()
+
     def _offer(self, cards: list[ModelCard] | None) -> None:
         try:
             self.panel.run_panel.set_cards(list_cards() if cards is None else cards)

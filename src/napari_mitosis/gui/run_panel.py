@@ -106,9 +106,12 @@ class RunPanel(QWidget):
         return second.name if second is not None and self.verify.isChecked() else None
 
     def _second(self) -> ModelCard | None:
-        """The verifier that the model's rule was chosen with, else the newest."""
-        named = self.chosen.verified.get("verifier") if self.chosen is not None else None
-        newest = self._verifiers[-1] if self._verifiers else None
+        """The adopted verifier that learnt behind this detector, else the one of the model's rule, else the newest."""
+        if self.chosen is None or not self._verifiers:
+            return self._verifiers[-1] if self._verifiers else None
+        newest, named = self._verifiers[-1], self.chosen.verified.get("verifier")
+        if newest.finetuned and newest.verified.get("detector") == self.chosen.detector:
+            return newest
         return next((card for card in self._verifiers if card.name == named), newest)
 
     def set_cards(self, cards: Sequence[ModelCard]) -> None:
@@ -125,6 +128,12 @@ class RunPanel(QWidget):
         standard = [at for at, card in enumerate(self._cards) if card.detector == STANDARD]
         self.model.setCurrentIndex(standard[-1] if standard else len(self._cards) - 1)
         self._chosen()
+
+    def choose(self, name: str) -> None:
+        """Choose the version of this name, where it is on offer."""
+        names = [card.name for card in self._cards]
+        if name in names:
+            self.model.setCurrentIndex(names.index(name))
 
     def set_devices(self, devices: Sequence[str]) -> None:
         """Offer these devices, after ``auto``; the choice stays."""
