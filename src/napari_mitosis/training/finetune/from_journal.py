@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ...annotations.notebook import annotations_of
+from ...annotations.frames import annotations_of
 from ...annotations.replay import replay
 from ...annotations.store import Journal
 from ...errors import DatasetError
