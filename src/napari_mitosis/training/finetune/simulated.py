@@ -163,7 +163,7 @@ def setting_plan(
         figures = reader_figures(samples[i], decide(evidence, rule))
         fields.append(_field_plan(samples[i], figures, complete=True))
     others = [i for i, s in enumerate(samples) if s.case != setting.case]
-    tissue = np.random.default_rng(setting.seed).choice(others, TISSUE_FIELDS, replace=False)
+    tissue = np.random.default_rng(setting.seed).choice(others, min(TISSUE_FIELDS, len(others)), replace=False)
     return FinetunePlan(
         parent=parent,
         parent_folder=str(parents),
