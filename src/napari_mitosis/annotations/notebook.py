@@ -172,7 +172,7 @@ class Notebook:
         Parameters
         ----------
         frame : DataFrame
-            Columns y_px, x_px; optionally label, phase, score.
+            Columns y_px, x_px; optionally label, phase, score, and figure: an id that it has already.
         source : str
             Where they come from.
 
@@ -186,7 +186,9 @@ class Notebook:
             values = {"label": row.get("label", "mitosis"), "phase": _text(row.get("phase")), "source": source}
             place = {"y_px": float(row["y_px"]), "x_px": float(row["x_px"])}
             score = _number(row.get("score"))
-            actions.append(self._action("add", figure=new_id(), score=score, **place, **values))
+            actions.append(
+                self._action("add", figure=_text(row.get("figure")) or new_id(), score=score, **place, **values)
+            )
         self._act(batched(actions))
         return [action.figure for action in actions]
 
