@@ -20,39 +20,41 @@ from ...sweep import Grid, as_stated, count_grid
 from .units import Unit, within
 
 RADIUS_UM = 7.5
-_NEARNESS = 0.25
-"""How much F a rule at one usual step (`_STEP_...`) from the parent's must gain over it, times mitoses + 1."""
-_STEP_SCORE, _STEP_AREA_UM2 = 0.2, 20.0
-_AREAS_UM2 = (5.0, 10.0, 20.0, 30.0, 40.0)
+_NEARNESS = 0.5
+"""How much F a rule at one usual step (`_STEP_SCORE`) from the parent's must gain over it, times mitoses + 1."""
+_STEP_SCORE = 0.2
 _THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 _SCORES = tuple(np.round(np.arange(0.025, 0.97, 0.025), 3).tolist())
 
 
 def grid_about(evidence: Evidence, rule: Rule) -> Grid:
-    """The rules about a parent's: other thresholds, areas and scores; smoothing, distance and weights as they are."""
+    """The rules about a parent's: other thresholds and scores.
+
+    Areas, smoothing, distance and weights stay: the size of a mitosis does not change with the slide, and with few
+    figures each number more to choose is one more to get wrong.
+    """
     blobs = evidence.candidates is None and rule.method == "blobs"
     thresholds: tuple[float, ...] = (0.025,) if rule.method == "peaks" else _THRESHOLDS
     if evidence.candidates is not None:
         thresholds = (_lowest(rule),)
     elif blobs:
         thresholds = tuple(sorted({*thresholds, _lowest(rule)}))
-    areas = tuple(sorted({*_AREAS_UM2, rule.min_area_um2})) if blobs else (rule.min_area_um2,)
     return Grid(
         smoothing_um=(rule.smoothing_um,),
         disc_um=(rule.disc_um,),
         min_distance_um=(rule.min_distance_um,),
         threshold=thresholds,
-        min_area_um2=areas,
+        min_area_um2=(rule.min_area_um2,),
         min_score=_SCORES,
     )
 
 
 def count_unit(evidence: Evidence, truth_yx: NDArray[np.float64], unit: Unit, rule: Rule) -> NDArray[np.int64]:
-    """True and false positives of a unit under each rule of `grid_about`; shape (threshold, area, score, 2)."""
+    """True and false positives of a unit under each rule of `grid_about`; shape (threshold, score, 2)."""
     counts = count_grid(
         within(evidence, unit), truth_yx[unit.holds(truth_yx)], rule, RADIUS_UM, grid_about(evidence, rule)
     )
-    return np.asarray(counts[0, :, 0])
+    return np.asarray(counts[0, :, 0, 0])
 
 
 @dataclass(frozen=True)
@@ -93,10 +95,10 @@ def choose(counts: Mapping[float, Sequence[NDArray[np.int64]]], mitoses: int, pa
     for share in sorted(counts):
         total = np.sum(counts[share], axis=0)
         f = 2 * total[..., 0] / np.maximum(total.sum(axis=-1) + mitoses, 1)
-        value = ndimage.gaussian_filter(f, (0.5, 0.5, 2.0), mode="nearest") - _NEARNESS / (mitoses + 1) * away
+        value = ndimage.gaussian_filter(f, (0.5, 2.0), mode="nearest") - _NEARNESS / (mitoses + 1) * away
         place = np.unravel_index(int(np.argmax(value)), value.shape)
-        threshold, area, score = (int(i) for i in place)
-        rule = as_stated(grid.rule(parent, (0, threshold, 0, area, score)))
+        threshold, score = (int(i) for i in place)
+        rule = as_stated(grid.rule(parent, (0, threshold, 0, 0, score)))
         if best is None or value[place] > best[0] + 1e-9:
             best = float(value[place]), Choice(share, rule, float(f[place]))
     assert best is not None
@@ -109,12 +111,8 @@ def _distance(parent: Rule, grid: Grid) -> NDArray[np.float64]:
     score = max(parent.min_score, _lowest(parent)) if peaks else parent.min_score
     thresholds = np.array([t for t in grid.threshold if t != "otsu"], dtype=np.float64)
     start = thresholds if peaks else np.full(len(thresholds), _lowest(parent))
-    parts = (
-        ((thresholds - start) / _STEP_SCORE)[:, None, None],
-        ((np.array(grid.min_area_um2) - parent.min_area_um2) / _STEP_AREA_UM2)[None, :, None],
-        ((np.array(grid.min_score) - score) / _STEP_SCORE)[None, None, :],
-    )
-    return np.asarray(sum(part**2 for part in parts))
+    one, other = (thresholds - start) / _STEP_SCORE, (np.array(grid.min_score) - score) / _STEP_SCORE
+    return np.asarray(one[:, None] ** 2 + other[None, :] ** 2)
 
 
 def _lowest(rule: Rule) -> float:
