@@ -1,0 +1,99 @@
+"""Actions and labels as a reader reads them, and small parts that the panels share."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from qtpy.QtCore import QPointF, QRectF, Qt
+from qtpy.QtGui import QColor, QIcon, QPainter, QPen, QPixmap, QPolygonF
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolButton, QWidget
+
+from ...annotations.actions import Action
+from .layer import LOOKS
+
+ICON_PX = 16
+
+
+def done(action: Action | None) -> str:
+    """What an action did, in a few words."""
+    if action is None:
+        return ""
+    label = action.label or ""
+    phase = f" ({action.phase})" if action.phase else ""
+    words = {
+        "add": f"marked as {label}{phase}",
+        "accept": f"candidate judged {label}{phase}",
+        "reject": "candidate judged mimic",
+        "move": "moved",
+        "relabel": f"changed to {label}{phase}",
+        "delete": "deleted",
+        "complete": "field declared complete",
+        "reopen": "field declared not complete",
+        "undo": "undone",
+        "redo": "done again",
+    }
+    return words[action.kind] + (", with others" if action.batch else "")
+
+
+def moment(time: str) -> str:
+    """A time of the journal (UTC) by the clock on the wall."""
+    return datetime.fromisoformat(time).astimezone().strftime("%d %b %Y %H:%M:%S") if time else ""
+
+
+def label_icon(label: str, size: int = ICON_PX) -> QIcon:
+    """The mark of a label as its layer draws it, on a dark ground."""
+    look = LOOKS[label]
+    pixmap = QPixmap(size, size)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(QPen(QColor(look.colour), 2.0))
+    low, high, middle = 2.0, size - 2.0, size / 2
+    if look.symbol == "disc":
+        painter.drawEllipse(QRectF(low, low, high - low, high - low))
+    elif look.symbol == "square":
+        painter.drawRect(QRectF(low, low, high - low, high - low))
+    else:
+        corners = ((middle, low), (high, middle), (middle, high), (low, middle))
+        painter.drawPolygon(QPolygonF([QPointF(x, y) for x, y in corners]))
+    painter.end()
+    return QIcon(pixmap)
+
+
+def section(text: str) -> QLabel:
+    """A heading inside a panel."""
+    made = QLabel(text)
+    made.setObjectName("section")
+    return made
+
+
+def faint(text: str = "") -> QLabel:
+    """A line of less weight that wraps."""
+    made = QLabel(text)
+    made.setObjectName("faint")
+    made.setWordWrap(True)
+    made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+    return made
+
+
+def tool(text: str, tip: str = "", *, checkable: bool = False) -> QToolButton:
+    """A small button."""
+    made = QToolButton()
+    made.setText(text)
+    made.setToolTip(tip)
+    made.setCheckable(checkable)
+    made.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+    return made
+
+
+def row(*parts: QWidget | None) -> QHBoxLayout:
+    """Widgets side by side; None takes the room that is left."""
+    made = QHBoxLayout()
+    made.setContentsMargins(0, 0, 0, 0)
+    made.setSpacing(4)
+    for part in parts:
+        if part is None:
+            made.addStretch(1)
+        else:
+            made.addWidget(part)
+    return made

@@ -1,0 +1,92 @@
+"""After the queue: the best candidates that the rule leaves out, so that misses are found as well. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from scipy.spatial import cKDTree
+
+from ..agreement import SAME_UM
+from ..decide import Decider, Rule
+from ..evidence import Evidence
+from ..jobs import Job, Progress
+
+LOWER = (1.0, 0.5, 0.25, 0.1)
+"""Shares of the rule's threshold: a blob that only shows at a low one is found there."""
+
+LOOK_COLUMNS: tuple[str, ...] = ("y_px", "x_px", "score", "area_um2")
+
+SPECK_UM2 = 1.0
+"""Smaller blobs are single hot cells."""
+
+
+def left_out(evidence: Evidence, rule: Rule) -> pd.DataFrame:
+    """Candidates that a rule leaves out, best first: too weak, too small, too large or too near another one.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    rule : Rule
+
+    Returns
+    -------
+    DataFrame
+        `LOOK_COLUMNS`; no two of them, and none and a detection of the rule, within `agreement.SAME_UM`.
+    """
+    decider = Decider(evidence)
+    taken = decider.decide(rule)[["y_px", "x_px"]].to_numpy(dtype=np.float64)
+    threshold = decider.threshold(rule)
+    reach = SAME_UM / evidence.mpp
+    rows: list[pd.DataFrame] = []
+    for share in LOWER:
+        found = decider.candidates(replace(rule, threshold=threshold * share))[list(LOOK_COLUMNS)]
+        if evidence.candidates is None:
+            found = found[found["area_um2"] >= SPECK_UM2]
+        found = apart(found, taken, reach)
+        rows.append(found)
+        taken = np.vstack([taken, found[["y_px", "x_px"]].to_numpy(dtype=np.float64)])
+    return pd.concat(rows, ignore_index=True).sort_values("score", ascending=False, ignore_index=True, kind="stable")
+
+
+def apart(found: pd.DataFrame, taken: np.ndarray, reach_px: float) -> pd.DataFrame:
+    """Rows further than `reach_px` from all `taken` (m, 2) and from all better rows; `found` is sorted, best first."""
+    points = found[["y_px", "x_px"]].to_numpy(dtype=np.float64)
+    free = np.ones(len(points), dtype=bool)
+    if len(points) and len(taken):
+        free &= cKDTree(taken).query(points)[0] > reach_px
+    near = cKDTree(points).query_ball_point(points, reach_px) if len(points) else []
+    for at in range(len(points)):
+        if free[at]:
+            for other in near[at]:
+                if other > at:
+                    free[other] = False
+    return found[free].reset_index(drop=True)
+
+
+def looking(evidence: Evidence, rule: Rule) -> Job[pd.DataFrame]:
+    """`left_out` as a job: on a large field it takes a moment."""
+    yield Progress(0, 1, "looking below the threshold")
+    return left_out(evidence, rule)
+
+
+def with_judgements(looks: pd.DataFrame, figures: pd.DataFrame, mpp: float) -> pd.DataFrame:
+    """The same candidates with the column ``label``: that of the nearest figure within `agreement.SAME_UM`, or empty.
+
+    Parameters
+    ----------
+    looks : DataFrame
+        `LOOK_COLUMNS`.
+    figures : DataFrame
+        Of a notebook: columns y_px, x_px, label.
+    mpp : float
+        um/px.
+    """
+    labels = np.full(len(looks), "", dtype=object)
+    if len(looks) and len(figures):
+        tree = cKDTree(figures[["y_px", "x_px"]].to_numpy(dtype=np.float64))
+        distance, nearest = tree.query(looks[["y_px", "x_px"]].to_numpy(dtype=np.float64))
+        close = distance <= SAME_UM / mpp
+        labels[close] = figures["label"].to_numpy(dtype=object)[nearest[close]]
+    return looks.assign(label=labels)
