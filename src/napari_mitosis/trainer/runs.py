@@ -17,6 +17,7 @@ from ..errors import MitosisError
 from ..jobs import Progress
 from ..training.process import LOCK_FILE, LOG_FILE, PROGRESS_FILE
 
+DISMISSED_FILE = "dismissed"
 TAIL_BYTES = 4000
 
 
@@ -63,6 +64,8 @@ class Run:
         There is an outcome.
     running : bool
         A process works on it, be it this viewer's or another's.
+    dismissed : bool
+        The reader does not want to be asked whether to go on with it.
     """
 
     folder: Path
@@ -72,6 +75,7 @@ class Run:
     fields: int
     finished: bool
     running: bool
+    dismissed: bool
 
 
 def list_runs(place: Path | None = None) -> list[Run]:
@@ -83,7 +87,21 @@ def list_runs(place: Path | None = None) -> list[Run]:
 
 def unfinished(place: Path | None = None) -> list[Run]:
     """The fine-tunings that can be gone on with, oldest first."""
-    return [one for one in list_runs(place) if not one.finished and not one.running]
+    return [one for one in list_runs(place) if not (one.finished or one.running or one.dismissed)]
+
+
+def dismiss(folder: Path) -> None:
+    """Do not offer to go on with this fine-tuning any more; its folder stays.
+
+    Raises
+    ------
+    MitosisError
+        If that cannot be noted.
+    """
+    try:
+        (folder / DISMISSED_FILE).touch()
+    except OSError as error:
+        raise MitosisError(f"{folder} cannot be written: {error.strerror or error}") from error
 
 
 def read_run(folder: Path) -> Run | None:
@@ -98,6 +116,7 @@ def read_run(folder: Path) -> Run | None:
             fields=len(plan["fields"]),
             finished=(folder / "outcome.json").is_file(),
             running=is_running(folder),
+            dismissed=(folder / DISMISSED_FILE).is_file(),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
