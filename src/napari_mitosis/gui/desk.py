@@ -74,6 +74,8 @@ class Desk(QObject):
     reader_changed : Signal(str)
     detect_wanted : Signal()
         The detect dock is asked to detect in the active field.
+    tissue_wanted : Signal()
+        The detect dock is asked to take the score map away: a figure is judged by its tissue.
     closed : Signal()
         The detect dock is gone.
     agreement : dict of key to DataFrame
@@ -86,6 +88,7 @@ class Desk(QObject):
     agreement_changed = Signal(object)
     reader_changed = Signal(str)
     detect_wanted = Signal()
+    tissue_wanted = Signal()
     closed = Signal()
 
     def __init__(

@@ -97,6 +97,7 @@ class DetectDock(QWidget):
         panel.step_wanted.connect(self.go)
         self._throttle.triggered.connect(self._decide)
         self.desk.detect_wanted.connect(self.run)
+        self.desk.tissue_wanted.connect(lambda: panel.toggles["score_map"].setChecked(False))
         session.active_changed.connect(self._show_field)
         session.closed.connect(self._field_closed)
         session.field_changed.connect(self._field_changed)

@@ -339,7 +339,7 @@ class FieldLayers:
             chosen = {row} if row is not None and row < len(layer.data) else set()
             if set(layer.selected_data) != chosen:
                 layer.selected_data = chosen
-                layer.refresh()
+                layer.refresh(thumbnail=False, data_displayed=False, extent=False)
 
     def remove(self) -> None:
         """Take the result layers away."""

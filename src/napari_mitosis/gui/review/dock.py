@@ -22,8 +22,9 @@ from .review_keys import ReviewKeys
 from .reviewing import Reviewing
 from .thumbnails import Thumbnails
 
-WIDTH_PX = 440
-TITLE = "Review"
+WIDTH_PX = 456
+PAUSE_MS = 80
+"""The Points layer's selection follows in a pause of the keys."""
 
 
 class ReviewDock(QWidget):
@@ -42,6 +43,10 @@ class ReviewDock(QWidget):
         self._was_docked = False
         self._down = False
         self._content: QWidget | None = None
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(PAUSE_MS)
+        self._pause.timeout.connect(self._select_detection)
         self.setStyleSheet(STYLE)
         self.setMinimumWidth(WIDTH_PX)
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
@@ -69,7 +74,7 @@ class ReviewDock(QWidget):
         closeness = kept.get("review_closeness", DEFAULT)
         self.reviewing = Reviewing(desk, self, order, below)
         self.thumbnails = Thumbnails(desk.workers, self)
-        self.marker = Marker(self.viewer)
+        self.marker = Marker(self.viewer, self)
         self.magnification = closeness if closeness in MAGNIFICATIONS else DEFAULT
         self._content = QWidget()
         column = QVBoxLayout(self._content)
@@ -157,16 +162,18 @@ class ReviewDock(QWidget):
             return
         owner = self.desk.fields.layer(str(key))
         centre = (float(present["y_px"]), float(present["x_px"]))
-        self._select_detection(str(key), int(self.reviewing.queue.present or 0))
+        self._pause.start()
         self.marker.show(owner, centre, state.field.mpp)
         if move and self.isVisible():
             zoom = zoom_for(self.magnification, owner, state.field.mpp, canvas_height(self.window()))
             look_at(self.viewer, owner, centre, zoom)
 
-    def _select_detection(self, key: str, row: int) -> None:
-        """Select it in the Points layer, where it is a detection."""
-        kept = self.reviewing.queue.frame["kept"].to_numpy(dtype=bool)
-        self.desk.fields.results(key).select(int(kept[:row].sum()) if kept[row] else None)
+    def _select_detection(self) -> None:
+        """Select it in the Points layer, where it is a detection. Not at once: the layer takes longer than the rest."""
+        key, row = self.reviewing.key, self.reviewing.queue.present
+        if row is not None and not self.desk.is_closed and key in self.desk.session:
+            kept = self.reviewing.queue.frame["kept"].to_numpy(dtype=bool)
+            self.desk.fields.results(str(key)).select(int(kept[:row].sum()) if kept[row] else None)
 
     def _show_empty(self) -> None:
         """Say what to do where there is nothing to review."""
@@ -254,6 +261,7 @@ class ReviewDock(QWidget):
         if self._down or self.desk.is_closed or not self.isVisible():
             return
         self.panel.reader.setText(self.desk.reader)
+        self.desk.tissue_wanted.emit()
         self.reviewing.engage()
 
     def _beside_the_detect_dock(self) -> None:
@@ -264,7 +272,7 @@ class ReviewDock(QWidget):
             return
         if window.dockWidgetArea(mine) == window.dockWidgetArea(other) and not mine.isFloating():
             window.tabifyDockWidget(other, mine)
-            mine.raise_()
+            QTimer.singleShot(0, mine.raise_)  # now it is not yet a tab that could come to the front
 
     def _desk_closed(self) -> None:
         """The detect dock is gone, and with it everything that was shared."""
@@ -274,6 +282,7 @@ class ReviewDock(QWidget):
             self.empty.show()
 
     def _let_go(self) -> None:
+        self._pause.stop()
         self.keys.unbind()
         self.reviewing.stop()
         self.marker.remove()

@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QProgressBar,
     QPushButton,
     QSizePolicy,
     QToolButton,
@@ -21,9 +20,11 @@ from superqt.utils import signals_blocked
 
 from ...annotations.actions import PHASES
 from ...review.candidates import why_no_disagreement
+from ...review.judge import STATES, UNDECIDED
 from ...review.queue import ORDERS
 from .marker import MAGNIFICATIONS
 from .present import PresentCard
+from .progress import JudgedBar
 from .review_keys import MEANINGS, ReviewKeys
 from .reviewing import Reviewing
 from .table import COLOURS
@@ -42,8 +43,7 @@ QPushButton#primary { background: #00813a; color: white; font-weight: bold; padd
 QToolButton { padding: 3px 6px; border-radius: 3px; }
 QToolButton:disabled { background: transparent; color: #5b6270; }
 QToolButton:checked:enabled { background: #00813a; color: white; }
-QProgressBar { text-align: center; border-radius: 3px; min-height: 16px; max-height: 16px; color: white; }
-QProgressBar::chunk { background: #00813a; border-radius: 3px; }
+QListView, QTableView { background: #1b1e23; border: none; }
 """
 
 JUDGEMENTS = (("mitosis", "Mitosis"), ("mimic", "Mimic"), ("unsure", "Unsure"), ("skip", "Skip"))
@@ -105,7 +105,7 @@ class QueuePanel(QWidget):
         self.phase_of = QLabel("Phase")
         self.phase_of.setObjectName("faint")
         self.keys_button = _tool("Keys…")
-        self.progress = QProgressBar()
+        self.progress = JudgedBar()
         self.said = QLabel()
         self.said.setObjectName("said")
         self.said.setWordWrap(True)
@@ -140,7 +140,7 @@ class QueuePanel(QWidget):
         column.addLayout(_row(self.phase_of, *(self.buttons[phase] for phase in PHASES), stretch=0))
         column.addWidget(self.progress)
         column.addWidget(self.said)
-        column.addLayout(_row(QLabel("Order"), self.order, QLabel("Closeness"), self.magnification))
+        column.addLayout(_row(QLabel("Order"), self.order, QLabel("Magnify"), self.magnification))
         column.addWidget(self.below)
 
     def _connect(self) -> None:
@@ -192,19 +192,8 @@ class QueuePanel(QWidget):
 
     def _show_progress(self) -> None:
         queue = self._reviewing.queue
-        self.progress.setRange(0, max(1, len(queue)))
-        self.progress.setValue(queue.decided)
-        counts = " · ".join(
-            f"{queue.count(state)} {words}"
-            for state, words in (
-                ("mitosis", "mitoses"),
-                ("mimic", "mimics"),
-                ("unsure", "unsure"),
-                ("skipped", "skipped"),
-            )
-            if queue.count(state)
-        )
-        self.progress.setFormat(f"{queue.decided} of {len(queue)} judged" + (f":  {counts}" if counts else ""))
+        counts = {state: queue.count(state) for state in STATES if state != UNDECIDED}
+        self.progress.show_counts(counts, len(queue))
 
     def show_orders(self) -> None:
         """Enable the orders that there are, and say why one is not."""

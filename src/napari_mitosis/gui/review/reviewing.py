@@ -52,6 +52,7 @@ class Reviewing(QObject):
         self._none = Queue()
         self._stale: set[Any] = set()
         self._judged: dict[Any, str] = {}
+        self._judging = False
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(PAUSE_MS)
@@ -108,6 +109,7 @@ class Reviewing(QObject):
             self.said.emit("The journal is still being opened: press again in a moment.")
             return
         place = queue.frame.iloc[row]
+        self._judging = True  # what follows is told once, with the next candidate
         figure = judge(
             notebook,
             float(place["y_px"]),
@@ -117,6 +119,7 @@ class Reviewing(QObject):
             score=float(place["score"]),
             figure=str(queue.notes["figure"].iloc[row]),
         )
+        self._judging = False
         self._judged[self.key] = figure
         self._on(queue.next_undecided())
 
@@ -124,9 +127,7 @@ class Reviewing(QObject):
         """Put the present candidate off."""
         queue = self._ready()
         if queue is not None:
-            row = queue.skip()
-            self.notes_changed.emit()
-            self._on(row)
+            self._on(queue.skip())
 
     def go(self, step: int) -> None:
         """The next candidate, whatever is on record of it, or back to the one before."""
@@ -239,17 +240,17 @@ class Reviewing(QObject):
         stale, self._stale = self._stale, set()
         session = self.desk.session
         for key in stale:
-            if key not in session or session[key].result is None or session[key].field.mpp is None:
+            result = session[key].result if key in session else None
+            if result is None:
                 self._queues.pop(key, None)
                 continue
-            field, result = session[key].field, session[key].result
             queue = self._queues.get(key)
             if queue is None:
                 queue = self._queues[key] = Queue(self.order, self.below)
                 notebook = self.desk.notebook(key)
                 if notebook is not None:
                     queue.set_figures(notebook.figures)
-            queue.set_candidates(review_frame(result, self.desk.agreement.get(key)), field.require_mpp("A review"))
+            queue.set_candidates(review_frame(result, self.desk.agreement.get(key)), result.evidence.mpp)
         if self.key in stale:
             self.rows_changed.emit()
             self.present_changed.emit(False)
@@ -270,7 +271,7 @@ class Reviewing(QObject):
         notebook, queue = self.desk.notebook(key), self._queues.get(key)
         if notebook is not None and queue is not None:
             queue.set_figures(notebook.figures)
-            if key == self.key:
+            if key == self.key and not self._judging:
                 self.notes_changed.emit()
 
     def _noted(self, key: Any, _change: object) -> None:

@@ -172,7 +172,6 @@ class CandidateTable(QTableView):
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setShowGrid(False)
-        self.setAlternatingRowColors(True)
         self.setTabKeyNavigation(False)
         vertical, horizontal = self.verticalHeader(), self.horizontalHeader()
         if vertical is not None and horizontal is not None:
