@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import platformdirs
 
@@ -242,6 +242,12 @@ class Journal:
             if self._database is not None:
                 self._database.close()
                 self._database = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def _do(self, work: Callable[[Database], T], what: str, wait_s: float = _WAIT_S) -> T:
         from sqlalchemy.exc import SQLAlchemyError
