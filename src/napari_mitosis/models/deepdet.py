@@ -7,6 +7,7 @@ that scores each proposal and corrects its box.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from .box_targets import BOX_STDS, BoxOptions, Truth, fixed_boxes, roi_targets
 from .boxes import clip, decode, nms
+from .configured import Configured
 from .registry import register
 from .roi_pool import roi_max_pool
 from .rpn import COMPACT_OPTIONS, RPN, LiteFeatures, ProposalHead, box_loss, compact_head, proposal_loss, truths_of
@@ -160,26 +162,12 @@ def _region_loss(
 
 
 @register("deepdet")
-class DeepDetDetector:
+class DeepDetDetector(Configured):
     """The detector as the registry sees it."""
 
     title = "DeepDet: region proposals and a classifier of regions (Faster R-CNN)"
-    configs = ("compact", "paper")
-
-    @staticmethod
-    def build(config: str) -> nn.Module:
-        """The network of a configuration, with fresh weights.
-
-        Raises
-        ------
-        ValueError
-            If there is no such configuration.
-        """
-        if config == "compact":
-            return CompactDeepDet()
-        if config == "paper":
-            return PaperDeepDet()
-        raise ValueError(f"DeepDet has no configuration {config!r}; it has compact, paper")
+    networks: ClassVar = {"compact": CompactDeepDet, "paper": PaperDeepDet}
+    configs = tuple(networks)
 
     @staticmethod
     def loss(

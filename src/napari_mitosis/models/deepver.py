@@ -8,6 +8,7 @@ detector.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from .configured import Configured
 from .registry import register
 from .resnet import ResNet50
 from .trunks import EfficientNetLite0, conv_bn
@@ -93,27 +95,13 @@ class PaperDeepVer(_Verifier):
 
 
 @register("deepver")
-class DeepVer:
+class DeepVer(Configured):
     """The verifier as the registry sees it."""
 
     kind = "verifier"
     title = "DeepVer: a residual network that looks at each detection once more"
-    configs = ("compact", "paper")
-
-    @staticmethod
-    def build(config: str) -> nn.Module:
-        """The network of a configuration, with fresh weights.
-
-        Raises
-        ------
-        ValueError
-            If there is no such configuration.
-        """
-        if config == "compact":
-            return CompactDeepVer()
-        if config == "paper":
-            return PaperDeepVer()
-        raise ValueError(f"DeepVer has no configuration {config!r}; it has {', '.join(DeepVer.configs)}")
+    networks: ClassVar = {"compact": CompactDeepVer, "paper": PaperDeepVer}
+    configs = tuple(networks)
 
     @staticmethod
     def loss(

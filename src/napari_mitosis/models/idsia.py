@@ -6,7 +6,7 @@ The paper's own networks are so small that there is no compact version of them: 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from .configured import Configured
 from .dense_windows import dense_windows
 from .registry import register
 
@@ -181,24 +182,12 @@ def _is_mitosis(points: NDArray[np.float64], y: NDArray[np.int64], x: NDArray[np
 
 
 @register("idsia")
-class Idsia:
+class Idsia(Configured):
     """The detector as the registry sees it."""
 
     title = "IDSIA DNN: two pixel classifiers on windows of 101 px (the paper's own networks)"
-    configs = ("compact",)
-
-    @staticmethod
-    def build(config: str) -> nn.Module:
-        """The two networks, with fresh weights.
-
-        Raises
-        ------
-        ValueError
-            If there is no such configuration.
-        """
-        if config not in Idsia.configs:
-            raise ValueError(f"IDSIA DNN has no configuration {config!r}; it has {', '.join(Idsia.configs)}")
-        return IdsiaNet()
+    networks: ClassVar = {"compact": IdsiaNet}
+    configs = tuple(networks)
 
     @staticmethod
     def loss(

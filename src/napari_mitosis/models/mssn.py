@@ -12,6 +12,7 @@ need far more figures than there are.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from ..labels import BACKGROUND, IGNORED, MITOSIS, concentric_labels
+from .configured import Configured
 from .mssn_siamese import (
     EMBEDDING,
     KINDS,
@@ -278,26 +280,12 @@ def windows_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 @register("mssn")
-class MSSNDetector:
+class MSSNDetector(Configured):
     """The detector as the registry sees it."""
 
     title = "MSSN: windows of four kinds, then a Siamese comparison with known figures"
-    configs = ("compact", "paper")
-
-    @staticmethod
-    def build(config: str) -> nn.Module:
-        """The network of a configuration, with fresh weights.
-
-        Raises
-        ------
-        ValueError
-            If there is no such configuration.
-        """
-        if config == "compact":
-            return CompactMSSN()
-        if config == "paper":
-            return PaperMSSN()
-        raise ValueError(f"MSSN has no configuration {config!r}; it has {', '.join(MSSNDetector.configs)}")
+    networks: ClassVar = {"compact": CompactMSSN, "paper": PaperMSSN}
+    configs = tuple(networks)
 
     @staticmethod
     def loss(

@@ -8,6 +8,7 @@ fused by a weight that is chosen on validation (section III-D): here `decide.Rul
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..labels import IGNORED
+from .configured import Configured
 from .fcn import FCN
 from .losses import concentric_loss, random_labels
 from .registry import register
@@ -162,26 +164,12 @@ def joint_loss(network: nn.Module, pixels: Tensor, concentric: Tensor, strong: T
 
 
 @register("partmitosis")
-class PartMitosis:
+class PartMitosis(Configured):
     """The detector as the registry sees it."""
 
     title = "PartMitosis: weak and strong labels joined by a weight transfer function"
-    configs = ("compact", "paper")
-
-    @staticmethod
-    def build(config: str) -> nn.Module:
-        """The network of a configuration, with fresh weights.
-
-        Raises
-        ------
-        ValueError
-            If there is no such configuration.
-        """
-        if config == "compact":
-            return CompactPartMitosis()
-        if config == "paper":
-            return PaperPartMitosis()
-        raise ValueError(f"PartMitosis has no configuration {config!r}; it has {', '.join(PartMitosis.configs)}")
+    networks: ClassVar = {"compact": CompactPartMitosis, "paper": PaperPartMitosis}
+    configs = tuple(networks)
 
     @staticmethod
     def loss(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from ..errors import WeightsError
 from .box_targets import BoxOptions, Targets, Truth, anchor_targets, fixed_boxes, make_truth
 from .boxes import anchor_grid, clip, decode, nms
+from .configured import Configured
 from .registry import register
 from .trunks import EfficientNetLite0, conv_bn
 from .vgg_m import VGGM
@@ -301,25 +303,12 @@ def box_loss(logits: Tensor, offsets: Tensor, targets: Sequence[Targets], beta: 
 
 
 @register("rpn")
-class RPNDetector:
+class RPNDetector(Configured):
     """The detector as the registry sees it."""
 
     title = "RPN: region proposals of DeepDet taken as detections"
-    configs = ("compact", "paper")
-
-    @staticmethod
-    def build(config: str) -> nn.Module:
-        """The network of a configuration, with fresh weights.
-
-        Raises
-        ------
-        ValueError
-            If there is no such configuration.
-        """
-        networks: dict[str, type[RPN]] = {"compact": CompactRPN, "paper": PaperRPN}
-        if config not in networks:
-            raise ValueError(f"RPN has no configuration {config!r}; it has {', '.join(networks)}")
-        return networks[config]()  # type: ignore[call-arg]
+    networks: ClassVar = {"compact": CompactRPN, "paper": PaperRPN}
+    configs = tuple(networks)
 
     @staticmethod
     def loss(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from .configured import Configured
 from .fcn import FCN
 from .losses import concentric_loss, random_labels
 from .registry import register
@@ -73,26 +76,12 @@ class CompactSegMitos(nn.Module):
 
 
 @register("segmitos")
-class SegMitos:
+class SegMitos(Configured):
     """The detector as the registry sees it."""
 
     title = "SegMitos: fully convolutional network with concentric loss"
-    configs = ("compact", "paper/32s", "paper/16s", "paper/8s")
-
-    @staticmethod
-    def build(config: str) -> nn.Module:
-        """The network of a configuration, with fresh weights.
-
-        Raises
-        ------
-        ValueError
-            If there is no such configuration.
-        """
-        if config == "compact":
-            return CompactSegMitos()
-        if config in SegMitos.configs:
-            return FCN(int(config.removeprefix("paper/").removesuffix("s")))
-        raise ValueError(f"SegMitos has no configuration {config!r}; it has {', '.join(SegMitos.configs)}")
+    networks: ClassVar = {"compact": CompactSegMitos, **{f"paper/{n}s": partial(FCN, n) for n in (32, 16, 8)}}
+    configs = tuple(networks)
 
     @staticmethod
     def loss(

@@ -1,0 +1,37 @@
+"""What the detectors of this folder share: how one of their configurations is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+from torch import nn
+
+
+class Configured:
+    """A detector whose networks stand in a table; `registry.DetectorClass` says what else it offers.
+
+    Attributes
+    ----------
+    title : str
+        Its name, a colon and what it is.
+    networks : mapping of str to callable
+        What makes the network of each configuration.
+    """
+
+    title: ClassVar[str]
+    networks: ClassVar[Mapping[str, Callable[[], nn.Module]]]
+
+    @classmethod
+    def build(cls, config: str) -> nn.Module:
+        """The network of a configuration, with fresh weights.
+
+        Raises
+        ------
+        ValueError
+            If there is no such configuration.
+        """
+        if config not in cls.networks:
+            name = cls.title.partition(":")[0]
+            raise ValueError(f"{name} has no configuration {config!r}; it has {', '.join(cls.networks)}")
+        return cls.networks[config]()
