@@ -38,6 +38,7 @@ from .augment import Augmentation, centroid_batch
 from .checkpoint import load_tensors, save_tensors
 from .fit import Draw, FitOptions, fit_steps
 from .pixel_windows import CentredMosaics, PixelSource
+from .systems import DefaultSystem
 from .windows import CropSource, Window
 
 # A crop of 148 px holds 6 x 6 windows at steps of 8 px; zoomed out by 0.8 and turned it reaches over 262 px.
@@ -224,24 +225,14 @@ class IdsiaSystem:
 
     def card(self, *, version: str, seed: int) -> ModelCard:
         """The card before anything is measured, with the paper's rule: d = 10 px, t = 0.35."""
-        with torch.device("meta"):
-            parameters = sum(p.numel() for p in IdsiaNet().parameters())
-        return ModelCard(
-            detector=self.name,
-            config="compact",
-            version=version,
-            title=Idsia.title,
-            mpp=0.25,
-            tile_px=2208,
-            halo_px=BORDER_PX,
-            poses=2,
-            parameters=parameters,
-            rule=asdict(START_RULE),
-            rule_chosen_on="nothing yet: the paper's rule",
-            trained_on="nothing yet",
-            seed=seed,
-            terms=TERMS,
-        )
+        own = {
+            "halo_px": BORDER_PX,
+            "poses": 2,
+            "rule": asdict(START_RULE),
+            "rule_chosen_on": "nothing yet: the paper's rule",
+            "terms": TERMS,
+        }
+        return DefaultSystem("idsia").card(version=version, seed=seed).model_copy(update=own)
 
 
 START_RULE = Rule(

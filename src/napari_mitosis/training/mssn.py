@@ -24,7 +24,7 @@ from ..errors import WeightsError
 from ..inference.device import precision
 from ..jobs import Job, Progress
 from ..models.card import ModelCard
-from ..models.mssn import CompactMSSN, MSSNDetector, window_labels, windows_loss
+from ..models.mssn import CompactMSSN, window_labels, windows_loss
 from ..models.mssn_siamese import KINDS, REFERENCES, SIDE_PX, contrastive_loss
 from ..models.mssn_stage1 import REACH_PX, STRIDE, SUB_MODELS
 from ..models.weights import check_state, load_weights, read_state
@@ -33,7 +33,7 @@ from .checkpoint import save_tensors
 from .fit import Draw, FitOptions, fit_steps
 from .mining import Place
 from .mssn_figures import CropFigures, FieldFigures, Figures, draw_figures
-from .publish import TERMS
+from .systems import DefaultSystem
 from .windows import CropSource, FieldSource, Window
 
 # A crop of 184 px, zoomed out by 0.85 and turned by 45 degrees, reaches over 306 px.
@@ -154,23 +154,9 @@ class MSSNSystem:
 
     def card(self, *, version: str, seed: int) -> ModelCard:
         """The card before anything is measured."""
-        with torch.device("meta"):
-            parameters = sum(p.numel() for p in CompactMSSN().parameters())
-        return ModelCard(
-            detector=self.name,
-            config="compact",
-            version=version,
-            title=MSSNDetector.title,
-            mpp=0.25,
-            tile_px=2208,
-            halo_px=REACH_PX + STRIDE,
-            parameters=parameters,
-            rule=asdict(Rule(threshold=0.2, min_score=0.5, min_area_um2=0.0)),
-            rule_chosen_on="nothing yet: the default rule",
-            trained_on="nothing yet",
-            seed=seed,
-            terms=TERMS,
-        )
+        card = DefaultSystem("mssn").card(version=version, seed=seed)
+        rule = Rule(threshold=0.2, min_score=0.5, min_area_um2=0.0)
+        return card.model_copy(update={"halo_px": REACH_PX + STRIDE, "rule": asdict(rule)})
 
 
 def _start(path: Path, run: Path) -> CompactMSSN:

@@ -22,16 +22,16 @@ from ..decide import Rule
 from ..jobs import Job
 from ..models.card import ModelCard
 from ..models.partmitosis import CompactPartMitosis, joint_loss, strong_loss
-from ..models.segmitos import CompactSegMitos
 from ..models.transfer import PAPER_FORM
-from ..models.weights import check_state, load_weights, read_state
+from ..models.weights import load_weights
 from .augment import Augmentation, strong_batch
 from .checkpoint import save_tensors
 from .fit import FitOptions, fit_steps
 from .mining import Miner
-from .publish import TERMS
-from .recipe import FIELDS_WINDOW_PX, Recipe, train_base, window_draw
+from .recipe import FIELDS_WINDOW_PX, Recipe, window_draw
+from .segmitos import SegMitosSystem
 from .strong import StrongSource
+from .systems import DefaultSystem
 from .windows import CropSource
 
 Strategy = Literal["stage-wise", "end-to-end"]
@@ -96,14 +96,7 @@ class PartMitosisSystem:
         self, crops: Sequence[Crop], folder: Path, *, init: Path | None, seed: int, steps: int = 0
     ) -> Job[nn.Module]:
         """The concentric branch on crops; `init` holds weights of its trunk."""
-        network = CompactSegMitos()
-        if init is not None:
-            state = read_state(init)
-            check_state(network.trunk, state, init.name)
-            network.trunk.load_state_dict(state)
-        recipe = Recipe().with_seed(seed)
-        recipe = replace(recipe, base=replace(recipe.base, steps=steps or recipe.base.steps))
-        return (yield from train_base(network, crops, recipe, folder))
+        return (yield from SegMitosSystem().base(crops, folder, init=init, seed=seed, steps=steps))
 
     def fold(
         self,
@@ -134,22 +127,10 @@ class PartMitosisSystem:
         """The card before anything is measured: the paper's fusion weight 0.6."""
         with torch.device("meta"):
             parameters = sum(p.numel() for p in CompactPartMitosis(self.recipe.form).parameters())
-        return ModelCard(
-            detector="partmitosis",
-            config="compact",
-            version=version,
-            title="PartMitosis, compact (two branches on EfficientNet-Lite0, stride 4)",
-            mpp=0.25,
-            tile_px=2208,
-            halo_px=128,
-            poses=1,
-            parameters=parameters,
-            rule=asdict(Rule(smoothing_um=1.0, threshold=0.3, weights=(("concentric", 0.6), ("strong", 0.4)))),
-            rule_chosen_on="nothing yet: the default rule",
-            trained_on="nothing yet",
-            seed=seed,
-            terms=TERMS,
-        )
+        rule = Rule(smoothing_um=1.0, threshold=0.3, weights=(("concentric", 0.6), ("strong", 0.4)))
+        title = "PartMitosis, compact (two branches on EfficientNet-Lite0, stride 4)"
+        card = DefaultSystem("partmitosis").card(version=version, seed=seed)
+        return card.model_copy(update={"title": title, "parameters": parameters, "rule": asdict(rule)})
 
 
 def _named(recipe: PartRecipe) -> dict[str, str]:
