@@ -18,7 +18,7 @@ HEAD = (
     "Offered | Worst offered |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
 )
 SLIDES_HEAD = (
-    "| Detector | Slide | Annotated fields | Mitoses in them | F before | F after | F of the parent under the new rule | "
+    "| Detector | Slide | Annotated fields | Mitoses in them | F before | F after | F of parent under the new rule | "
     "Gains of the runs |\n"
     "| --- | --- | --- | --- | --- | --- | --- | --- |"
 )
