@@ -294,8 +294,12 @@ def test_several_are_deleted_in_one_step(file: Path, field: Field) -> None:
 
 @pytest.mark.parametrize(
     ("label", "phase", "y_px", "score"),
-    [("cell", None, 1.0, None), ("mitosis", "early", 1.0, None), ("mimic", None, math.nan, None)]
-    + [("mitosis", None, 1.0, 1.5)],
+    [
+        ("cell", None, 1.0, None),
+        ("mitosis", "early", 1.0, None),
+        ("mimic", None, math.nan, None),
+        ("mitosis", None, 1.0, 1.5),
+    ],
 )
 def test_what_cannot_be_meant_changes_nothing(
     file: Path, field: Field, label: str, phase: str | None, y_px: float, score: float | None

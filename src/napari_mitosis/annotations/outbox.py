@@ -12,7 +12,7 @@ from .store import Journal
 
 _PATIENT_S = 0.5
 _IMPATIENT_S = 0.05
-_REST = 10.0
+_REST = 4.0
 
 
 class Outbox:

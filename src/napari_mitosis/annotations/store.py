@@ -228,11 +228,11 @@ class Journal:
 
     def check(self) -> list[str]:
         """Look for damage in the database and in the actions; a sentence for each finding, none when all is well."""
-        found = self._do(lambda database: database.integrity(), "cannot be read")
         try:
+            found = self._do(lambda database: database.integrity(), "cannot be read")
             self.rows()
         except JournalError as error:
-            found.append(str(error))
+            return [str(error)]
         return found
 
     def close(self) -> None:
