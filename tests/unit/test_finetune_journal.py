@@ -10,10 +10,11 @@ import tifffile
 from typer.testing import CliRunner
 
 from napari_mitosis.annotations.notebook import Notebook
+from napari_mitosis.annotations.snapshot import Snapshot
 from napari_mitosis.annotations.store import Journal
 from napari_mitosis.errors import DatasetError
 from napari_mitosis.field import lazy_field
-from napari_mitosis.training.finetune.from_journal import field_plans, journal_fields
+from napari_mitosis.training.finetune.from_journal import field_plans, freeze, journal_fields
 
 SIDE = 448
 
@@ -56,23 +57,22 @@ def test_the_plan_holds_what_the_journal_says_now(journal, images):
         ["left", 1, 1, 0, True, True],
         ["right", 1, 1, 0, False, True],
     ]
-    left, right = field_plans(store, test=["right"])
+    left, right = field_plans(freeze(store, test=["right"]))
     assert (left.role, right.role, left.complete, right.complete) == ("train", "test", True, False)
     assert [(f.y_px, f.x_px, f.label) for f in left.figures] == [(67.7, 251.7, "mitosis"), (120.0, 130.0, "mimic")]
     assert left.sample().field.digest == left.digest
-    assert [p.name for p in field_plans(store, [str(images[1])])] == ["right"]
-    assert [p.name for p in field_plans(store, [left.digest[:12], "left"])] == ["left"]
-    assert [p.complete for p in field_plans(store, complete=["right"])] == [False, True]
+    assert [p.name for p in field_plans(freeze(store, [str(images[1])]))] == ["right"]
+    assert [p.name for p in field_plans(freeze(store, [left.digest[:12], "left"]))] == ["left"]
 
 
 def test_what_is_not_there_is_said(journal, images):
     store = Journal(journal)
     with pytest.raises(DatasetError, match="no annotated field 'middle'; it holds: left, right"):
-        field_plans(store, ["middle"])
+        freeze(store, ["middle"])
     images[1].unlink()
-    assert [p.name for p in field_plans(store)] == ["left"]
+    assert [p.name for p in field_plans(freeze(store))] == ["left"]
     with pytest.raises(DatasetError, match="not where it was"):
-        field_plans(store, ["right"])
+        freeze(store, ["right"])
 
 
 def test_the_command_trains_a_version_and_goes_on_from_its_folder(journal, tmp_path, monkeypatch):
@@ -96,7 +96,9 @@ def test_the_command_trains_a_version_and_goes_on_from_its_folder(journal, tmp_p
     assert done.exit_code == 0, done.output
     assert "Too little evidence: 2 fields with 2 mitoses" in " ".join(done.output.split())
     assert "segmitos@1.0.0+tuned.1" in done.output
-    assert registry.load_detector("segmitos@1.0.0+tuned.1").card.parent == "segmitos@1.0.0"
+    card = registry.load_detector("segmitos@1.0.0+tuned.1").card
+    assert card.parent == "segmitos@1.0.0"
+    assert card.finetuned["snapshot"] == Snapshot.load(tmp_path / "run" / "snapshot.json").sha256
     assert registry.load_detector("segmitos").card.name == "segmitos@1.0.0"  # nothing was adopted
     again = CliRunner().invoke(app, [*call, "--device", "cpu", "--threads", "1", "--adopt"])
     assert again.exit_code == 0, again.output

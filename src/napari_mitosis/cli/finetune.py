@@ -34,7 +34,7 @@ def finetune(
     from ..models.registry import find_version
     from ..models.versions import adopt as use
     from ..models.versions import next_version, publish_child
-    from ..training.finetune.from_journal import field_plans
+    from ..training.finetune.from_journal import field_plans, freeze
     from ..training.finetune.plan import PLAN_FILE, FinetunePlan, read_plan
     from ..training.finetune.run import finetune as job
     from ..training.fit import seed_everything
@@ -47,20 +47,23 @@ def finetune(
             name = find_version(parent)[0].name
             store = Journal(journal or default_journal(), create=False)
             try:
-                known = field_plans(store, _list(fields) + _list(test), _list(test))
+                snapshot = freeze(store, _list(fields) + _list(test), _list(test))
             finally:
                 store.close()
             plan = FinetunePlan(
                 parent=name,
                 front=front,
                 version=next_version(name),
-                fields=known,
+                fields=field_plans(snapshot),
+                snapshot=snapshot.sha256,
                 tissue=tuple(_tissue(path, mpp) for path in tissue or ()),
                 minutes=minutes,
                 device=device,
                 threads=threads,
                 seed=seed,
             )
+            out.mkdir(parents=True, exist_ok=True)
+            snapshot.save(out / "snapshot.json")
         outcome = run_shown(job(plan, out))
         version = publish_child(out)
         _print(outcome.verdict, plan.parent, version)

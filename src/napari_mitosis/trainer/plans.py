@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ..annotations.store import Journal
 from ..models.registry import find_version
 from ..models.versions import next_version
-from ..training.finetune.from_journal import field_plans
+from ..training.finetune.from_journal import field_plans, freeze
 from ..training.finetune.plan import FieldPlan, FinetunePlan
 
 MOST_TISSUE = 4
@@ -51,26 +50,17 @@ def plan_from_journal(
         If the parent is not here.
     """
     name = find_version(parent, folder)[0].name
+    frozen = freeze(journal, chosen, test)
     return FinetunePlan(
         parent=name,
         parent_folder="" if folder is None else str(folder),
         version=next_version(name, folder),
-        fields=field_plans(journal, chosen, test),
+        fields=field_plans(frozen),
         tissue=_tissue(journal, chosen),
         minutes=minutes,
         device=device,
-        snapshot=snapshot(journal, chosen),
+        snapshot=frozen.sha256,
     )
-
-
-def snapshot(journal: Journal, chosen: Sequence[str]) -> str:
-    """Sha256 of every action in these fields: the same annotations, come about in the same way, give the same."""
-    sha = hashlib.sha256()
-    for digest in sorted(chosen):
-        sha.update(f"{digest}\n".encode())
-        for action in journal.actions(digest):
-            sha.update(f"{action.id}\n".encode())
-    return sha.hexdigest()
 
 
 def _tissue(journal: Journal, chosen: Sequence[str]) -> tuple[FieldPlan, ...]:

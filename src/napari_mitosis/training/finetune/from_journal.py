@@ -1,4 +1,4 @@
-"""A plan from what readers wrote into a journal."""
+"""What readers wrote into a journal, frozen for a fine-tuning."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ...annotations.frames import annotations_of
 from ...annotations.replay import replay
+from ...annotations.snapshot import Role, Snapshot, take_snapshot
 from ...annotations.store import Journal
 from ...errors import DatasetError
 from .plan import FieldPlan, Figure
@@ -44,10 +44,8 @@ def journal_fields(journal: Journal) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def field_plans(
-    journal: Journal, chosen: Sequence[str] = (), test: Collection[str] = (), complete: Collection[str] | None = None
-) -> tuple[FieldPlan, ...]:
-    """Fields of a journal as a fine-tuning takes them.
+def freeze(journal: Journal, chosen: Sequence[str] = (), test: Collection[str] = ()) -> Snapshot:
+    """Freeze fields of a journal for a fine-tuning.
 
     Parameters
     ----------
@@ -55,8 +53,6 @@ def field_plans(
         Names, digests or paths; empty = every field that has annotations and whose file is there.
     test : collection of str
         Those of them that are not learnt from: parent and child are compared on them.
-    complete : collection of str, optional
-        Fields in which every mitosis is annotated, instead of what the journal says.
 
     Raises
     ------
@@ -69,26 +65,32 @@ def field_plans(
     table = known[known["there"]] if not chosen else pd.concat([_named(known, name) for name in chosen])
     if table.empty:
         raise DatasetError("the journal holds no annotated field whose image file is still there")
-    plans = []
-    for row in table.drop_duplicates("digest").to_dict("records"):
-        names = {row["name"], row["digest"], row["path"]}
+    split: dict[str, Role] = {}
+    for row in table.to_dict("records"):
         if not row["there"]:
             raise DatasetError(f"the image file of {row['name']} is not where it was: {row['path'] or 'it had none'}")
         if not row["mpp"] > 0:
             raise DatasetError(f"{row['name']}: its um/px is unknown; open it and enter the pixel size")
-        frame = annotations_of(replay(journal.actions(row["digest"])).figures)
+        names = {row["name"], row["digest"], row["path"]}
+        split[row["digest"]] = "test" if names & set(test) else "train"
+    return take_snapshot(journal, list(split), split)
+
+
+def field_plans(snapshot: Snapshot) -> tuple[FieldPlan, ...]:
+    """The fields of a snapshot as a fine-tuning takes them, by name."""
+    plans = []
+    for field in sorted(snapshot.fields, key=lambda field: (field.name, field.digest)):
+        assert field.mpp is not None  # `freeze` refuses such fields
+        figures = tuple(Figure(y_px=f.y_px, x_px=f.x_px, label=f.label) for f in field.figures)
         plans.append(
             FieldPlan(
-                path=row["path"],
-                name=row["name"],
-                mpp=row["mpp"],
-                digest=row["digest"],
-                complete=bool(row["complete"]) if complete is None else bool(names & set(complete)),
-                role="test" if names & set(test) else "train",
-                figures=tuple(
-                    Figure(y_px=y, x_px=x, label=label)
-                    for y, x, label in zip(frame["y_px"], frame["x_px"], frame["label"], strict=True)
-                ),
+                path=field.path,
+                name=field.name,
+                mpp=field.mpp,
+                digest=field.digest,
+                complete=field.complete,
+                role=field.role,
+                figures=figures,
             )
         )
     return tuple(plans)
