@@ -6,12 +6,15 @@ from functools import partial
 import napari
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QDockWidget, QLabel, QMainWindow, QPushButton, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDockWidget, QLabel, QMainWindow, QPushButton, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
 from ...annotations.actions import PHASES
 from ...review.queue import ORDERS
 from ...tables import LABELS
+from ..annotate.blind import BlindPanel
+from ..annotate.panel import AnnotatePanel
+from ..annotate.second_look import SecondLookPanel
 from ..desk import Desk, desk_of
 from ..preferences import Preferences
 from .browser import Browser
@@ -101,6 +104,13 @@ class ReviewDock(QWidget):
 
     def _add_tabs(self) -> None:
         self.tabs.addTab(self.browser, "Candidates")
+        for title, kind in (("Annotate", AnnotatePanel), ("Second look", SecondLookPanel), ("Blind first", BlindPanel)):
+            scroll = QScrollArea()
+            scroll.setWidgetResizable(True)
+            scroll.setFrameShape(QScrollArea.Shape.NoFrame)
+            scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+            scroll.setWidget(kind(self.desk))
+            self.tabs.addTab(scroll, title)
         self.tabs.setCornerWidget(self.browser.switch, Qt.Corner.TopRightCorner)
 
     def _connect(self) -> None:
@@ -174,6 +184,7 @@ class ReviewDock(QWidget):
         if row is not None and not self.desk.is_closed and key in self.desk.session:
             kept = self.reviewing.queue.frame["kept"].to_numpy(dtype=bool)
             self.desk.fields.results(str(key)).select(int(kept[:row].sum()) if kept[row] else None)
+            self.reviewing.annotating.select(self.reviewing.note(row)["figure"])
 
     def _show_empty(self) -> None:
         """Say what to do where there is nothing to review."""
@@ -181,6 +192,10 @@ class ReviewDock(QWidget):
         dropped = len(queue.frame)
         if state is None:
             self.empty.say("Open a field first", "File > Open, or File > Open Sample.", None)
+        elif self.reviewing.blind:
+            self.empty.say(
+                "This field is read blind", "Its candidates come up once you reveal them (Blind first).", None
+            )
         elif state.result is None:
             self.empty.say(
                 "Nothing was detected in this field yet",

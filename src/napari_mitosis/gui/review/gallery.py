@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QAbstractItemModel, QModelIndex, QRect, QRectF, QSize, Qt
-from qtpy.QtGui import QColor, QFont, QKeyEvent, QPainter, QPen, QPixmap
+from qtpy.QtCore import QAbstractItemModel, QModelIndex, QRect, QSize, Qt
+from qtpy.QtGui import QColor, QFont, QKeyEvent, QPainter, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QListView,
@@ -19,9 +19,9 @@ from .table import COLOURS, ROW_ROLE, CandidateModel, Index, ours
 from .thumbnails import Thumbnails
 
 THUMBNAIL_PX = 128
-FRAME_PX = 3
+FRAME_PX = 4
 CAPTION_PX = 17
-GAP_PX = 3
+GAP_PX = 2
 CELL = QSize(THUMBNAIL_PX + 2 * FRAME_PX + GAP_PX, THUMBNAIL_PX + 2 * FRAME_PX + CAPTION_PX + GAP_PX)
 
 PRESENT_COLOUR = "#00e5ff"
@@ -31,6 +31,7 @@ def paint_badge(painter: QPainter, corner: QRect, state: str, side: int = 20) ->
     """The letter of a decision in the upper right corner of a picture; nothing where none was made."""
     if not LETTERS[state]:
         return
+    painter.save()
     badge = QRect(corner.right() - side + 1, corner.top(), side, side)
     painter.fillRect(badge, QColor(COLOURS[state]))
     font = QFont(painter.font())
@@ -39,6 +40,7 @@ def paint_badge(painter: QPainter, corner: QRect, state: str, side: int = 20) ->
     painter.setFont(font)
     painter.setPen(QColor("#101418"))
     painter.drawText(badge, Qt.AlignmentFlag.AlignCenter, LETTERS[state])
+    painter.restore()
 
 
 def paint_thumbnail(painter: QPainter, place: QRect, picture: QPixmap | None) -> None:
@@ -84,15 +86,14 @@ class CandidateDelegate(QStyledItemDelegate):
         picture = framed.adjusted(FRAME_PX, FRAME_PX, -FRAME_PX, -FRAME_PX)
         pixmap = self._thumbnails.get(self._reviewing.key, state_of.field, float(y_px), float(x_px))
         chosen = bool(option.state & QStyle.StateFlag.State_Selected)
-        painter.fillRect(framed, QColor(COLOURS[state]))
+        if chosen:
+            painter.fillRect(cell, QColor(PRESENT_COLOUR))
+        painter.fillRect(framed.adjusted(2, 2, -2, -2) if chosen else framed, QColor(COLOURS[state]))
         paint_thumbnail(painter, picture, pixmap)
         paint_badge(painter, picture, state)
-        if chosen:
-            painter.setPen(QPen(QColor(PRESENT_COLOUR), 3))
-            painter.drawRect(QRectF(framed).adjusted(1.5, 1.5, -1.5, -1.5))
-        caption = QRect(cell.left() + 1, framed.bottom() + 1, framed.width() - 2, CAPTION_PX)
+        caption = QRect(cell.left() + 4, framed.bottom() + 1, framed.width() - 8, CAPTION_PX)
         painter.setFont(option.font)
-        painter.setPen(QColor(PRESENT_COLOUR if chosen else "#d5dae2" if kept else "#9aa3b2"))
+        painter.setPen(QColor("#101418" if chosen else "#d5dae2" if kept else "#9aa3b2"))
         number = self._number(index)
         left, right = Qt.AlignmentFlag.AlignLeft, Qt.AlignmentFlag.AlignRight
         painter.drawText(caption, left | Qt.AlignmentFlag.AlignVCenter, f"{number}" if kept else f"{number}  below")

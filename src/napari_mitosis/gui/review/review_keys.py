@@ -14,6 +14,7 @@ from napari.utils.shortcuts import default_shortcuts
 from qtpy.QtGui import QAction, QKeySequence  # type: ignore[attr-defined]
 
 from .. import keys as detect_keys
+from ..annotate.annotating import KEY as CLICK_KEY
 from ..preferences import Preferences
 
 ACTIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -116,6 +117,9 @@ def taken(viewer: napari.Viewer | None = None) -> dict[str, str]:
             key = canonical(from_sequence(action.shortcut()))
             if key is not None:
                 owners.setdefault(key, f"napari's menu ({action.text().replace('&', '')})")
+    clicking = canonical(CLICK_KEY)
+    if clicking is not None:
+        owners.setdefault(clicking, "click to annotate")
     for name, text in detect_keys.KEYS.items():
         key = canonical(text)
         if key is not None:

@@ -12,6 +12,7 @@ from ...review.candidates import review_frame
 from ...review.judge import judge
 from ...review.queue import Queue
 from ...session import Result
+from ..annotate.annotating import annotating_of
 from ..desk import Desk
 
 PAUSE_MS = 60
@@ -51,8 +52,10 @@ class Reviewing(QObject):
         self._queues: dict[Any, Queue] = {}
         self._none = Queue()
         self._stale: set[Any] = set()
+        self.annotating = annotating_of(desk)
         self._judged: dict[Any, str] = {}
         self._judging = False
+        self._finished = False
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(PAUSE_MS)
@@ -65,6 +68,8 @@ class Reviewing(QObject):
         desk.noted.connect(self._noted)
         desk.agreement_changed.connect(self._result_changed)
         desk.fields.picked.connect(self._picked)
+        self.annotating.selected.connect(self._figure_selected)
+        self.annotating.blind.changed.connect(self._active_changed)
         for key in session:
             self._result_changed(key)
         self.catch_up()
@@ -78,8 +83,13 @@ class Reviewing(QObject):
 
     @property
     def queue(self) -> Queue:
-        """The queue of the active field; an empty one where nothing was detected."""
-        return self._queues.get(self.key, self._none)
+        """The queue of the active field; an empty one where nothing was detected, or while it is read blind."""
+        return self._none if self.blind else self._queues.get(self.key, self._none)
+
+    @property
+    def blind(self) -> bool:
+        """Whether the active field is read blind: nothing of the detector may be shown."""
+        return self.annotating.blind.blind(self.key)
 
     @property
     def result(self) -> Result | None:
@@ -104,6 +114,9 @@ class Reviewing(QObject):
         queue = self._ready()
         if queue is None:
             return
+        if self._finished and queue.decided == len(queue):
+            self.said.emit(f"{self._done()} Look at one again (click it, or go back) to change it.")
+            return
         notebook, result, row = self.desk.current, self.result, queue.present
         if notebook is None or result is None or row is None:
             self.said.emit("The journal is still being opened: press again in a moment.")
@@ -121,6 +134,7 @@ class Reviewing(QObject):
         )
         self._judging = False
         self._judged[self.key] = figure
+        self._finished = False
         self._on(queue.next_undecided())
 
     def skip(self) -> None:
@@ -146,9 +160,11 @@ class Reviewing(QObject):
             queue.look_at(row)
             if not np.array_equal(before, queue.rows):
                 self.rows_changed.emit()
+            self._finished = False
             self.said.emit("")
             self.present_changed.emit(move)
         elif move and row == queue.present:
+            self._finished = False
             self.present_changed.emit(move)
 
     def turn(self, back: bool) -> None:
@@ -162,6 +178,7 @@ class Reviewing(QObject):
             self.said.emit("There is nothing to undo." if back else "There is nothing to do again.")
             return
         after = queue.notes["state"].to_numpy()
+        self._finished = False
         changed = np.flatnonzero(before != after) if len(before) == len(after) else np.empty(0, dtype=int)
         if len(changed):
             self.look_at(int(changed[0]))
@@ -213,7 +230,8 @@ class Reviewing(QObject):
         self.catch_up()
         queue = self.queue
         if not len(queue):
-            self.said.emit("There is no candidate here: detect first.")
+            blind = "This field is read blind: reveal it first."
+            self.said.emit(blind if self.blind else "There is no candidate here: detect first.")
             return None
         if queue.present is None:
             self.engage()
@@ -223,12 +241,16 @@ class Reviewing(QObject):
 
     def _on(self, row: int | None) -> None:
         if row is None:
-            count = len(self.queue)
-            left = self.queue.with_state("undecided")
-            self.said.emit("This is the last one that waits." if len(left) else f"All {count} candidates are judged.")
-        self._moved()
+            self._finished = self.queue.decided == len(self.queue)
+            self.said.emit(self._done() if self._finished else "This is the last one that waits.")
+        self.rows_changed.emit()
+        self.present_changed.emit(True)
+
+    def _done(self) -> str:
+        return f"All {len(self.queue)} candidates are judged."
 
     def _moved(self) -> None:
+        self._finished = False
         self.rows_changed.emit()
         self.present_changed.emit(True)
 
@@ -252,6 +274,7 @@ class Reviewing(QObject):
                     queue.set_figures(notebook.figures)
             queue.set_candidates(review_frame(result, self.desk.agreement.get(key)), result.evidence.mpp)
         if self.key in stale:
+            self._finished = False
             self.rows_changed.emit()
             self.present_changed.emit(False)
 
@@ -260,6 +283,7 @@ class Reviewing(QObject):
         self._pause.start()
 
     def _active_changed(self, _key: Any) -> None:
+        self._finished = False
         self.rows_changed.emit()
         self.present_changed.emit(False)
 
@@ -286,6 +310,12 @@ class Reviewing(QObject):
         if at < len(kept):
             self.look_at(int(kept[at]), move=False)
 
+    def _figure_selected(self, figure: str) -> None:
+        """A figure was selected in its layer: the candidate that it is is the present one."""
+        row = self.queue.row_of(figure) if figure else None
+        if row is not None:
+            self.look_at(row, move=False)
+
     def stop(self) -> None:
         """Follow nothing any more."""
         self._pause.stop()
@@ -297,3 +327,5 @@ class Reviewing(QObject):
         desk.noted.disconnect(self._noted)
         desk.agreement_changed.disconnect(self._result_changed)
         desk.fields.picked.disconnect(self._picked)
+        self.annotating.selected.disconnect(self._figure_selected)
+        self.annotating.blind.changed.disconnect(self._active_changed)

@@ -13,6 +13,7 @@ from qtpy.QtGui import QBrush, QColor, QKeyEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from ...review.judge import LETTERS
+from ..annotate.layer import LOOKS
 from .reviewing import Reviewing
 
 HEADERS: tuple[tuple[str, str], ...] = (
@@ -25,9 +26,9 @@ HEADERS: tuple[tuple[str, str], ...] = (
 )
 
 COLOURS: Mapping[str, str] = MappingProxyType(
-    {"undecided": "#7d8694", "mitosis": "#00e63c", "mimic": "#ffb81c", "unsure": "#b48cff", "skipped": "#56b4e9"}
+    {"undecided": "#7d8694", **{label: look.colour for label, look in LOOKS.items()}, "skipped": "#b48cff"}
 )
-"""Of decisions; each has its letter, too."""
+"""Of decisions, as in the layer of annotations; each has its letter, too."""
 
 ROW_ROLE = int(Qt.ItemDataRole.UserRole) + 1
 """Row of the queue's frame."""
