@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Qt, QTimer, Signal  # type: ignore[attr-defined]
@@ -19,9 +21,10 @@ if TYPE_CHECKING:
     from ...annotations.notebook import Notebook
     from ..desk import Desk
 
-KEY = "Shift-A"
+KEY = "Shift-M"
 """Switches click-to-annotate on and off."""
 
+PAUSE_MS = 80
 WATCH_MS = 1000
 """How often layers are compared with what they showed: arrays can be written to without a word."""
 
@@ -78,6 +81,11 @@ class Annotating(QObject):
         self._watch.setInterval(WATCH_MS)
         self._watch.timeout.connect(self._watch_layers)
         self._watch.start()
+        self._patient = False
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(PAUSE_MS)
+        self._soon.timeout.connect(self._catch_up)
         desk.notebook_changed.connect(self._notebook_changed)
         desk.noted.connect(self._noted)
         desk.closed.connect(self.shutdown)
@@ -155,8 +163,27 @@ class Annotating(QObject):
         self._show_active()
         self.shown.emit(visible)
 
+    @contextmanager
+    def later(self) -> Iterator[None]:
+        """Show what is noted in here in the next pause of the reader: layers take longer than judging with a key."""
+        self._patient = True
+        for layer in self.layers.values():
+            layer.patient = True
+        try:
+            yield
+        finally:
+            self._patient = False
+            for layer in self.layers.values():
+                layer.patient = False
+            self._soon.start()
+
+    def _catch_up(self) -> None:
+        for layer in tuple(self.layers.values()):
+            layer.catch_up()
+        self.changed.emit()
+
     def _noted(self, key: Any, _change: object) -> None:
-        if key != self.key:
+        if key != self.key or self._patient:
             return
         if self.figure and self.notebook is not None and self.notebook.figure(self.figure) is None:
             self._set_figure("")
@@ -234,6 +261,7 @@ class Annotating(QObject):
     def shutdown(self) -> None:
         """Take the layers away: without a journal behind them, changes would be lost."""
         self._watch.stop()
+        self._soon.stop()
         self.tool.set_on(False)
         self.coverage.stop()
         self.veil.stop()

@@ -96,6 +96,8 @@ class AnnotationLayer:
         self._keep: Keep | None = None
         self._quiet = False
         self._under_way = False
+        self.patient = False
+        self._stale = False
         self._before = _table(notebook.figures.iloc[:0])
         self.points: Points | None = None
         notebook.changed.connect(self._noted)
@@ -205,13 +207,22 @@ class AnnotationLayer:
     # Notebook -> layer
 
     def _noted(self, _change: object) -> None:
-        self._render()
+        if self.patient:
+            self._stale = True
+        else:
+            self._render()
+
+    def catch_up(self) -> None:
+        """Show what was noted while the layer was patient."""
+        if self._stale:
+            self._render()
 
     def _render(self) -> None:
         """Bring the layer up to date with the notebook, in place."""
         points = self.points
         if points is None or self._quiet or self._under_way:
             return
+        self._stale = False
         figures = self.figures()
         places = figures[["y_px", "x_px"]].to_numpy(dtype=np.float64)
         marked = {self._before["figure"].iloc[row] for row in points.selected_data if row < len(self._before)}

@@ -19,7 +19,7 @@ from ..desk import Desk, desk_of
 from ..preferences import Preferences
 from .browser import Browser
 from .keys_dialog import KeysDialog
-from .marker import DEFAULT, MAGNIFICATIONS, Marker, canvas_height, look_at, zoom_for
+from .marker import DEFAULT, MAGNIFICATIONS, Marker, look_at, zoom_for
 from .queue_panel import STYLE, QueuePanel
 from .review_keys import ReviewKeys
 from .reviewing import Reviewing
@@ -175,7 +175,7 @@ class ReviewDock(QWidget):
         self._pause.start()
         self.marker.show(owner, centre, state.field.mpp)
         if move and self.isVisible():
-            zoom = zoom_for(self.magnification, owner, state.field.mpp, canvas_height(self.window()))
+            zoom = zoom_for(self.magnification, owner, state.field.mpp, self.marker.canvas_height_px)
             look_at(self.viewer, owner, centre, zoom)
 
     def _select_detection(self) -> None:

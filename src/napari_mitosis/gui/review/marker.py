@@ -58,6 +58,7 @@ class Marker(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._parent = parent
+        self._canvas: QOpenGLWidget | None = None
         self._ticks: _Ticks | None = None
         self._world: tuple[float, float] | None = None
         self._world_per_um = 1.0
@@ -73,6 +74,20 @@ class Marker(QObject):
         if ticks is None or not _alive(ticks) or ticks.isHidden():
             return None
         return ticks.x() + ticks.width() / 2, ticks.y() + ticks.height() / 2
+
+    @property
+    def canvas(self) -> QOpenGLWidget | None:
+        """The canvas, or None where there is none to be seen. A window has many parts: it is looked for once."""
+        known = self._canvas
+        if known is None or not _alive(known) or not known.isVisible():
+            self._canvas = canvas_of(self._parent.window())
+        return self._canvas
+
+    @property
+    def canvas_height_px(self) -> float:
+        """Height of the canvas; that of a usual one where there is none to be seen."""
+        canvas = self.canvas
+        return float(canvas.height()) if canvas is not None else 800.0
 
     def show(self, owner: Image, centre_px: tuple[float, float], mpp: float) -> None:
         """Put the mark about a place of a field's layer."""
@@ -104,7 +119,7 @@ class Marker(QObject):
 
     def _follow(self, *_: object) -> None:
         """Stay with the place wherever the camera goes."""
-        canvas = canvas_of(self._parent.window())
+        canvas = self.canvas
         viewer, world = self._viewer, self._world
         side_by_side = bool(getattr(viewer, "canvas", viewer).grid.enabled)
         if canvas is None or world is None or viewer.dims.ndisplay != 2 or side_by_side:
@@ -195,9 +210,3 @@ def look_at(viewer: napari.Viewer, owner: Image, centre_px: tuple[float, float],
     if zoom is not None and abs(camera.zoom - zoom) > 1e-9 * zoom:
         camera.zoom = zoom
     camera.center = tuple(float(value) for value in owner.data_to_world(centre_px))
-
-
-def canvas_height(window: QWidget | None) -> float:
-    """Height of the canvas in pixels of the screen; that of a usual one where there is none to be seen."""
-    canvas = canvas_of(window)
-    return float(canvas.height()) if canvas is not None else 800.0

@@ -123,15 +123,10 @@ class Reviewing(QObject):
             return
         place = queue.frame.iloc[row]
         self._judging = True  # what follows is told once, with the next candidate
-        figure = judge(
-            notebook,
-            float(place["y_px"]),
-            float(place["x_px"]),
-            label,
-            source=result.evidence.model,
-            score=float(place["score"]),
-            figure=str(queue.notes["figure"].iloc[row]),
-        )
+        y_px, x_px, score = (float(place[name]) for name in ("y_px", "x_px", "score"))
+        known, source = str(queue.notes["figure"].iloc[row]), result.evidence.model
+        with self.annotating.later():
+            figure = judge(notebook, y_px, x_px, label, source=source, score=score, figure=known)
         self._judging = False
         self._judged[self.key] = figure
         self._finished = False
