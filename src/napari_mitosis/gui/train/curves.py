@@ -19,7 +19,7 @@ class CurvesView(QWidget):
         super().__init__(parent)
         self.f_title, self.loss_title = _title(), _title()
         self.f_plot, self.loss_plot = _plot(), _plot()
-        self.f_plot.setYRange(0.0, 1.0, padding=0.04)
+        self.f_plot.setYRange(0.0, 1.0, padding=0.12)
         self.f_plot.getAxis("left").setTicks([[(0.0, "0"), (0.5, "0.5"), (1.0, "1")]])
         self.loss_plot.setXLink(self.f_plot)
         self.parent_line = self.f_plot.plot(pen=pg.mkPen(PARENT, width=1.5, style=Qt.PenStyle.DashLine))

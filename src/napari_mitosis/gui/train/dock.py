@@ -1,6 +1,6 @@
 """The "Train" dock: learn from the corrections in the background, compare, adopt or go back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import napari
@@ -35,6 +35,8 @@ from .work import (
     runs_job,
 )
 
+MINUTES = (1.0, 5.0, 20.0)
+
 REFRESH_MS = 1500
 """How long after an annotation the counts follow."""
 
@@ -47,14 +49,16 @@ class TrainDock(QWidget):
     Parameters
     ----------
     viewer : napari.Viewer
+    minutes : sequence of float, optional
+        The time budgets on offer.
     """
 
-    def __init__(self, viewer: napari.Viewer) -> None:
+    def __init__(self, viewer: napari.Viewer, minutes: Sequence[float] = MINUTES) -> None:
         super().__init__()
         self.viewer = viewer
         self.desk: Desk = desk_of(viewer)
         self.workers = Workers()
-        self.panel = TrainPanel(self)
+        self.panel = TrainPanel(self, minutes)
         self.training: Training | None = None
         self._old: Run | None = None
         self._busy = False
@@ -181,7 +185,7 @@ class TrainDock(QWidget):
         if card is None or self._busy or self._why_not(running):
             return
         fields = tuple(str(digest) for digest in self.panel.fields.chosen["digest"])
-        minutes, device = float(self.panel.minutes.checkedId()), self.panel.device.currentText()
+        minutes, device = self.panel.minutes, self.panel.device.currentText()
         choice = Choice(card.name, fields, self.panel.fields.test, minutes, device)
         self._begin(begin_job(self.desk.journal, choice))
 

@@ -16,14 +16,15 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import signals_blocked
 
-HEADERS = ("Field", "Mitoses", "Mimics", "All marked", "Part")
+HEADERS = ("Field", "Mitoses", "Mimics", "Complete", "Part")
+WIDTHS_PX = (0, 58, 56, 68, 98)
 LEARN, JUDGE = "learn", "judge only"
 MOST_ROWS = 8
 """More are scrolled."""
 
 _TIPS = {
     "Field": "Fields in which something is annotated",
-    "All marked": "Every mitosis of the field is marked: what is not, counts as background. Say so in the review.",
+    "Complete": "Every mitosis of the field is marked: what is not, counts as background. Say so in the review.",
     "Part": "learn: the new version learns from it, and is judged on it before it did.\n"
     "judge only: it never learns from it; old and new version are compared on it.",
 }
@@ -59,8 +60,12 @@ class FieldsTable(QTableWidget):
         assert columns is not None
         rows.setVisible(False)
         rows.setDefaultSectionSize(26)
-        columns.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        columns.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         columns.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        columns.setMinimumSectionSize(40)
+        for column, width in enumerate(WIDTHS_PX):
+            if width:
+                self.setColumnWidth(column, width)
         self.itemChanged.connect(self._checked)
 
     def set_fields(self, fields: pd.DataFrame) -> None:

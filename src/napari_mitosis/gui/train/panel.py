@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QButtonGroup,
     QComboBox,
@@ -33,8 +34,7 @@ from .training import Training
 from .verdict import VerdictView
 from .versions_view import VersionsView
 
-WIDTH_PX = 372
-MINUTES = (1, 5, 20)
+WIDTH_PX = 392
 
 TRAIN_STYLE = (
     STYLE
@@ -55,6 +55,12 @@ QTableWidget { background: rgba(127, 127, 127, 18); border: none; border-radius:
 class TrainPanel(QWidget):
     """Fields, model and time, the training itself, its verdict, and the versions, from top to bottom.
 
+    Parameters
+    ----------
+    dock : QWidget
+    minutes : sequence of float
+        The time budgets on offer; the one in the middle is chosen at first.
+
     Attributes
     ----------
     start_wanted, cancel_wanted, continue_wanted, dismiss_wanted : Signal()
@@ -67,8 +73,9 @@ class TrainPanel(QWidget):
     dismiss_wanted = Signal()
     parent_chosen = Signal()
 
-    def __init__(self, dock: QWidget) -> None:
+    def __init__(self, dock: QWidget, minutes: Sequence[float]) -> None:
         super().__init__(dock)
+        self._minutes = tuple(minutes)
         self._cards: list[ModelCard] = []
         self.fields = FieldsTable()
         self.summary, self.message = _label("faint"), _label("message")
@@ -77,7 +84,8 @@ class TrainPanel(QWidget):
         self.automatic.setToolTip("Learn from every field; each is judged by a network that did not learn from it")
         self.parent_model = QComboBox()
         self.parent_model.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.minutes = QButtonGroup(self)
+        self._budget = QButtonGroup(self)
+        self.budgets = self._minute_buttons()
         self.device = QComboBox()
         self.device.addItems(["auto", "cpu"])
         self.device.setToolTip("Where it trains. auto: a GPU if there is one.")
@@ -123,24 +131,24 @@ class TrainPanel(QWidget):
         column.addWidget(self.summary)
         column.addWidget(_section("TRAINING"))
         column.addLayout(_row(QLabel("Start from"), self.parent_model))
-        column.addLayout(_row(QLabel("Time"), *self._minute_buttons(), None, QLabel("on"), self.device))
+        column.addLayout(_row(QLabel("Time"), *self.budgets, None, QLabel("on"), self.device))
         column.addLayout(_row(self.start, self.cancel, stretch=0))
         column.addWidget(self.message)
         self.training = QWidget()
         inner = QVBoxLayout(self.training)
         inner.setContentsMargins(0, 0, 0, 0)
         inner.setSpacing(4)
-        for part in (self.progress, self.doing, self.trouble, self.curves):
+        inner.addWidget(self.progress)
+        inner.addLayout(_row(self.doing, self.log_button, stretch=0))
+        for part in (self.trouble, self.log, self.curves):
             inner.addWidget(part)
-        inner.addLayout(_row(self.log_button, None))
-        inner.addWidget(self.log)
         self.log.hide()
         column.addWidget(self.training)
         column.addWidget(self.verdict)
         column.addWidget(_section("VERSIONS"))
         column.addWidget(self.versions)
         column.addStretch(1)
-        scroll = QScrollArea()
+        self._dock, self._scroll = dock, (scroll := QScrollArea())
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -150,17 +158,30 @@ class TrainPanel(QWidget):
         outer.addWidget(scroll)
         dock.setMinimumWidth(WIDTH_PX)
 
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Sideways scrolling is off: neither other fonts nor the scroll bar may cut the dock off."""
+        super().resizeEvent(event)
+        bar = self._scroll.verticalScrollBar()
+        need = self.minimumSizeHint().width() + (bar.sizeHint().width() if bar is not None else 0)
+        if need > self._dock.minimumWidth():
+            self._dock.setMinimumWidth(need)
+
     def _minute_buttons(self) -> list[QToolButton]:
         buttons = []
-        for minutes in MINUTES:
+        for at, minutes in enumerate(self._minutes):
             button = QToolButton()
-            button.setText(f"{minutes} min")
+            button.setText(f"{minutes:g} min")
             button.setCheckable(True)
-            button.setChecked(minutes == 5)
-            button.setToolTip(f"About {minutes} minute{'s' if minutes > 1 else ''}, judging included")
-            self.minutes.addButton(button, minutes)
+            button.setChecked(at == len(self._minutes) // 2)
+            button.setToolTip(f"About {minutes:g} min, judging included")
+            self._budget.addButton(button, at)
             buttons.append(button)
         return buttons
+
+    @property
+    def minutes(self) -> float:
+        """The time budget."""
+        return self._minutes[self._budget.checkedId()]
 
     def _connect(self) -> None:
         self.start.clicked.connect(self.start_wanted)

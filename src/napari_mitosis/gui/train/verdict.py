@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ...training.finetune.gate import FEWEST_FIELDS, FEWEST_MITOSES, Verdict
 from .intervals import Intervals
 from .work import MOST_THUMBNAILS, Judgement, Thumbnail
 
@@ -24,10 +25,10 @@ FIRST = 6
 
 GOOD, BAD = "#00c853", "#ff8a80"
 KINDS = (
-    ("found", "＋ Found", GOOD, "Mitoses that only the new version finds"),
-    ("lost", "－ Lost", BAD, "Mitoses that only the parent finds"),
-    ("dropped_false", "＋ False alarms gone", GOOD, "False detections that only the parent makes"),
-    ("new_false", "－ New false alarms", BAD, "False detections that only the new version makes"),
+    ("found", "+ Found", GOOD, "Mitoses that only the new version finds"),
+    ("lost", "− Lost", BAD, "Mitoses that only the parent finds"),
+    ("dropped_false", "+ False alarms gone", GOOD, "False detections that only the parent makes"),
+    ("new_false", "− New false alarms", BAD, "False detections that only the new version makes"),
 )
 
 
@@ -78,7 +79,7 @@ class VerdictView(QFrame):
             return
         verdict = judgement.verdict
         colour = GOOD if verdict.offered else "#ffb81c"
-        mark = "✓ Better" if verdict.offered else "✗ Not offered"
+        mark = _mark(verdict)
         difference = (
             f"F {verdict.difference:+.2f} <span style='font-weight:normal'>({_span(verdict.low, verdict.high)})</span>"
         )
@@ -87,7 +88,7 @@ class VerdictView(QFrame):
         self.intervals.show_figures(verdict.parent, verdict.child)
         rows = "".join(
             f"<tr><td>{name}&nbsp;</td><td>&nbsp;precision <b>{f.precision:.2f}</b></td>"
-            f"<td>&nbsp;recall <b>{f.recall:.2f}</b></td><td>&nbsp;F {f.f:.2f} ({f.low:.2f}–{f.high:.2f})</td></tr>"
+            f"<td>&nbsp;recall <b>{f.recall:.2f}</b></td></tr>"
             for name, f in (("parent", verdict.parent), ("new", verdict.child))
         )
         self.table.setText(f"<table>{rows}</table>")
@@ -175,6 +176,17 @@ class _Figure(QToolButton):
         place = f"{thumbnail.field}: x {thumbnail.x_px:.0f}, y {thumbnail.y_px:.0f}"
         self.setToolTip(f"{tip}.\n{place}. Click to go there, where the field is open.")
         self.clicked.connect(lambda: view.look_wanted.emit(thumbnail))
+
+
+def _mark(verdict: Verdict) -> str:
+    """The verdict in a word or two."""
+    if verdict.offered:
+        return "✓ Better"
+    if verdict.fields < FEWEST_FIELDS or verdict.mitoses < FEWEST_MITOSES:
+        return "? Too little evidence"
+    if verdict.difference < 0:
+        return "✗ Worse"
+    return "= No gain" if verdict.difference == 0 else "? Not certain"
 
 
 def _span(low: float, high: float) -> str:

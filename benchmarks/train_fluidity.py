@@ -1,0 +1,168 @@
+"""How fluid the window stays while a training runs beside it.
+
+    python benchmarks/train_fluidity.py [--seconds 60] [--no-canvas]        (on a server: under xvfb-run)
+
+Opens napari with a field, the detect dock and the train dock. A timer of 5 ms notes when the event loop comes round
+to it, while the camera pans and zooms and a mitosis is annotated every half second; first without a training, then
+with a real one, started by its button, from its first moment on. Prints the largest gap and the 99th percentile of
+both, and returns 1 when the window was ever blocked for more than 50 ms while training ran, but not without.
+
+The canvas is drawn by the processor where there is no GPU, and then takes most of the time of a frame: --no-canvas
+leaves the camera alone and shows what the docks themselves cost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+import pandas as pd
+import platformdirs
+import tifffile
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QApplication
+
+from napari_mitosis.annotations.notebook import Notebook
+from napari_mitosis.annotations.store import Journal
+from napari_mitosis.field import open_field
+from napari_mitosis.gui.app import open_window
+from napari_mitosis.gui.train.dock import TrainDock
+
+LIMIT_MS, TICK_MS = 50.0, 5
+SIDE = 512
+
+
+class Rounds:
+    """When the event loop came round, in seconds."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.timer = QTimer()
+        self.timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self.timer.setInterval(TICK_MS)
+        self.timer.timeout.connect(lambda: self.times.append(time.perf_counter()))
+
+    def gaps_ms(self) -> np.ndarray:
+        """Between one round and the next."""
+        return 1000 * np.diff(self.times)
+
+
+class Hand:
+    """Pans, zooms and annotates, as a reader does."""
+
+    def __init__(self, viewer: napari.Viewer, notebook: Notebook, canvas: bool) -> None:
+        self.viewer, self.notebook, self.canvas, self.at = viewer, notebook, canvas, 0
+        self.camera = getattr(viewer, "scene", viewer).camera
+        self.timer = QTimer()
+        self.timer.setInterval(100)
+        self.timer.timeout.connect(self.move)
+
+    def move(self) -> None:
+        """One movement: a pan, at times a zoom, at times a click."""
+        self.at += 1
+        if self.canvas:
+            y, x = self.camera.center[-2:]
+            self.camera.center = (y + 4 * np.sin(self.at / 7), x + 4 * np.cos(self.at / 7))
+            if self.at % 10 == 0:
+                self.camera.zoom *= 1.05 if self.at % 20 else 1 / 1.05
+        if self.at % 5 == 0:
+            place = np.random.default_rng(self.at).uniform(20, SIDE - 20, 2)
+            self.notebook.add(float(place[0]), float(place[1]), "mimic")
+
+
+def annotated_fields(folder: Path) -> list[Path]:
+    """Cuts of the phantom field, annotated in a journal."""
+    data = resources.files("napari_mitosis") / "sample_data"
+    pixels, table = tifffile.imread(str(data / "hotspot.tif")), pd.read_csv(str(data / "hotspot.csv"))
+    journal, paths = Journal(folder / "journal.sqlite"), []
+    for name, top, left in (("a", 0, 0), ("b", SIDE, 0), ("c", 0, SIDE)):
+        path = folder / f"{name}.tif"
+        tifffile.imwrite(path, pixels[top : top + SIDE, left : left + SIDE], photometric="rgb")
+        field = open_field(path, 0.25)
+        journal.remember(field)
+        rows = table.assign(y_px=table["y_px"] - top, x_px=table["x_px"] - left)
+        rows = rows[rows["y_px"].between(0, SIDE - 1) & rows["x_px"].between(0, SIDE - 1)]
+        notebook = Notebook(journal, field, "benchmark")
+        notebook.add_all(rows)
+        notebook.set_complete(True)
+        paths.append(path)
+    journal.close()
+    return paths
+
+
+def during(application: Any, seconds: float, hand: Hand) -> np.ndarray:
+    """The gaps of the event loop in so many seconds."""
+    rounds = Rounds()
+    rounds.timer.start()
+    hand.timer.start()
+    QTimer.singleShot(int(1000 * seconds), application.quit)
+    application.exec()
+    hand.timer.stop()
+    rounds.timer.stop()
+    return rounds.gaps_ms()
+
+
+def rest(application: Any, until: Any, seconds: float = 60.0) -> None:
+    """Let the window work until something is so."""
+    timer = QTimer()
+    timer.timeout.connect(lambda: application.quit() if until() else None)
+    timer.start(50)
+    QTimer.singleShot(int(1000 * seconds), application.quit)
+    application.exec()
+    timer.stop()
+    if not until():
+        raise SystemExit("the window did not get ready")
+
+
+def told(name: str, gaps: np.ndarray) -> str:
+    """One line of the result."""
+    over = int((gaps > LIMIT_MS).sum())
+    p99, p50 = np.quantile(gaps, [0.99, 0.5])
+    largest = f"largest {gaps.max():6.1f} ms   {over} of {len(gaps)} above {LIMIT_MS:.0f} ms"
+    return f"{name:18s} median {p50:5.1f} ms   99 % {p99:5.1f} ms   {largest}"
+
+
+def main() -> int:
+    """Measure, print, judge."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--no-canvas", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        platformdirs.user_data_dir = lambda *_, **__: name  # type: ignore[assignment]
+        os.environ["NAPARI_MITOSIS_JOURNAL"] = str(Path(name) / "journal.sqlite")
+        paths = annotated_fields(Path(name))
+        viewer, detect = open_window(paths[:1], detect=False, mpp=0.25)
+        dock = TrainDock(viewer)
+        viewer.window.add_dock_widget(dock, name="Train", area="right", tabify=True)
+        viewer.show()
+        dock.window().resize(1400, 950)
+        application = QApplication.instance()
+        key = next(iter(detect.fields))
+        rest(application, lambda: detect.desk.notebook(key) is not None and len(dock.workers) == 0)
+        rest(application, lambda: len(dock.panel.fields.fields) == 3)
+        hand = Hand(viewer, detect.desk.notebook(key), not options.no_canvas)
+        during(application, 3, hand)  # shaders, fonts, the first frames
+        without = during(application, options.seconds, hand)
+        QTimer.singleShot(1000, dock.panel.start.click)
+        beside = during(application, options.seconds, hand)
+        steps, trained = len(dock.training.curves.loss), dock.training.running or dock.training.last.status
+        dock.cancel()
+        rest(application, lambda: not dock.training.running, 120)
+        load = f"load of the machine {os.getloadavg()[0]:.1f}, " if hasattr(os, "getloadavg") else ""
+        print(f"{load}{os.cpu_count()} cores; still training: {trained}; steps {steps}")
+        print(told("without training", without))
+        print(told("while training", beside))
+        viewer.close()
+    return int(beside.max() > LIMIT_MS >= without.max())
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
