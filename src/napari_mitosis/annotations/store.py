@@ -253,15 +253,20 @@ class Journal:
         from sqlalchemy.exc import SQLAlchemyError
 
         with self._lock:
-            database = self._ready()
-            try:
-                database.wait(wait_s)
-                return work(database)
-            except (SQLAlchemyError, OSError) as error:
-                if database.broken():
-                    database.close()
-                    self._database = None
-                raise database.explained(error, what) from error
+            again = self._database is not None
+            while True:
+                database = self._ready()
+                try:
+                    database.wait(wait_s)
+                    return work(database)
+                except (SQLAlchemyError, OSError) as error:
+                    broken = database.broken()
+                    if broken:
+                        database.close()
+                        self._database = None
+                    if not (broken and again):
+                        raise database.explained(error, what) from error
+                    again = False  # a connection that was idle for long: a new one may do, and nothing is stored twice
 
     def _ready(self) -> Database:
         """The open database: opened now, or put back where its file has gone."""
