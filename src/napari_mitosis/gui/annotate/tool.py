@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Layer
+from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from ...errors import MitosisError
@@ -108,16 +109,22 @@ class ClickTool(QObject):
         figure = figures.near(*place, NEAR_UM)
         offset = (0.0, 0.0) if figure is None else _minus(figures.place(figure), place)
         moved = False
+        camera = getattr(self._viewer, "scene", self._viewer).camera
+        pans = camera.mouse_pan
+        # Movements may be told late: by then the camera would have gone along.
+        camera.mouse_pan = pans and figure is None
         yield
         while event.type == "mouse_move":
-            moved = moved or float(np.linalg.norm(np.asarray(event.pos) - start)) >= CLICK_PX
-            if figure is not None or not moved:
-                event.handled = True  # the camera stays
+            moved = moved or _far(event.pos, start)
+            if not moved:
+                event.handled = True  # a click that trembles does not pan
             if figure is not None and moved:
                 self.dragging = True
                 figures.preview(figure, *_plus(self._place(event), offset))
             yield
         self.dragging = False
+        camera.mouse_pan = pans
+        moved = moved or _far(event.pos, start)  # a quick hand: not every movement is told
         if figure is not None and moved:
             self._drop(figures, figure, *_plus(self._place(event), offset))
         elif not moved:
@@ -161,6 +168,10 @@ class ClickTool(QObject):
         except MitosisError as error:
             figures.end_preview()
             annotating.say(str(error))
+
+
+def _far(pos: Any, start: NDArray[np.float64]) -> bool:
+    return float(np.linalg.norm(np.asarray(pos, dtype=np.float64) - start)) >= CLICK_PX
 
 
 def _minus(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:

@@ -54,8 +54,10 @@ def canonical(key: str) -> str | None:
         binding = KeyBinding.from_str(key.replace("Control", "Ctrl"))
     except (ValueError, TypeError, KeyError):
         return None
+    if len(binding.parts) != 1:
+        return None
     part = binding.parts[0]
-    if len(binding.parts) != 1 or part.key == KeyCode.UNKNOWN or part.is_modifier_key():
+    if part.key == KeyCode.UNKNOWN or part.is_modifier_key():
         return None
     # With Shift a digit is another sign on each keyboard, and napari sees that sign.
     if part.shift and len(str(part.key)) == 1 and not str(part.key).isalpha():
