@@ -12,7 +12,7 @@ export VENV TORCH PYTHON
 export QT_API = pyqt6
 
 .DEFAULT_GOAL := help
-.PHONY: help run test setup setup-dev system lint types pytest build clean
+.PHONY: help run test setup setup-dev system system-test lint types pytest build clean
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
@@ -20,10 +20,13 @@ help:
 system:
 	@bash tools/system_libraries.sh
 
+system-test:
+	@bash tools/system_libraries.sh test
+
 setup: system
 	@bash tools/setup.sh all
 
-setup-dev: system
+setup-dev: system-test
 	@bash tools/setup.sh dev
 
 run: setup

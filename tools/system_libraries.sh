@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what Qt needs on Debian and Ubuntu. Where it may not, it prints the line to run and goes on:
+# Installs what Qt needs on Debian and Ubuntu; with the word "test", also the database server that the tests of a
+# shared journal start for themselves. Where it may not, it prints the line to run and goes on:
 # detection without a window works all the same.
 set -euo pipefail
 
@@ -8,6 +9,9 @@ packages=(
   libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xkb1 libdbus-1-3
   libfontconfig1 libglib2.0-0
 )
+if [[ "${1:-}" == test ]]; then
+  packages+=(postgresql)
+fi
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
   echo "system libraries: not a Debian or Ubuntu system, nothing to install here"
