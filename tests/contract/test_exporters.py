@@ -1,0 +1,255 @@
+"""Every format of annotations keeps what it is given; a format added to FORMATS is tested by being there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from napari_mitosis.annotations.actions import PHASES, new_id
+from napari_mitosis.annotations.exchange import (
+    EXCHANGE_COLUMNS,
+    FORMATS,
+    FieldFacts,
+    export_annotations,
+    import_annotations,
+    read_annotations,
+)
+from napari_mitosis.annotations.notebook import Notebook
+from napari_mitosis.annotations.rows import exchange_frame
+from napari_mitosis.annotations.store import Journal
+from napari_mitosis.errors import DatasetError
+from napari_mitosis.field import Field
+
+each_format = pytest.mark.parametrize("name", sorted(FORMATS))
+FACTS = FieldFacts("Feld Ü1", "Feld Ü1.tiff", (1000, 2000), 0.2455)
+
+
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+def figures() -> pd.DataFrame:
+    """All labels and phases, scores and their absence, places at the very edge, names that need care."""
+    rng = np.random.default_rng(0)
+    labels = ["mitosis", "mimic", "unsure", "mitosis", "mitosis", "mitosis", "mitosis", "mimic"]
+    readers = ["ann", "Žofie Ñandú", 'with "quotes", and commas', "Ω\u2028break", "李雷", "", "a;b\tc", "'=1+1"]
+    rows = {
+        "figure": [new_id() for _ in labels],
+        "y_px": [-0.5, 999.5, *rng.uniform(0, 999, 6)],
+        "x_px": [-0.5, 1999.5, *rng.uniform(0, 1999, 6)],
+        "label": labels,
+        "phase": ["", "", "", *PHASES],
+        "reader": readers,
+        "source": ["reader", "dataset Ö 2026", "segmitos@1.0.0", *["reader"] * 5],
+        "score": [np.nan, 0.0, 1.0, 1 / 3, *rng.uniform(0, 1, 4)],
+        "time": ["2026-03-01T12:00:00.000005+00:00"] * 7 + [""],
+    }
+    return exchange_frame(pd.DataFrame(rows))
+
+
+def same(found: pd.DataFrame, wanted: pd.DataFrame) -> None:
+    """Equal; a place may differ by what adding half a pixel, or half a box, and taking it away costs."""
+    pd.testing.assert_frame_equal(found, wanted, check_exact=False, rtol=0, atol=1e-9)
+
+
+@each_format
+def test_round_trip_keeps_every_column(name: str, tmp_path: Path) -> None:
+    path = tmp_path / f"Ünï cödé{FORMATS[name].suffix}"
+    export_annotations(path, figures(), FACTS)  # the suffix alone tells the format
+    found = read_annotations(path, FACTS)
+    assert tuple(found.columns) == EXCHANGE_COLUMNS
+    same(found, figures().assign(figure=found["figure"]))
+    assert found["figure"].str.fullmatch("[0-9a-f]{32}").all()
+
+
+@each_format
+def test_ids_survive(name: str, tmp_path: Path) -> None:
+    path, table = tmp_path / "a", figures()
+    export_annotations(path, table, FACTS, name)
+    assert list(read_annotations(path, FACTS, name)["figure"]) == list(table["figure"])
+
+
+@each_format
+def test_a_field_without_figures(name: str, tmp_path: Path) -> None:
+    path = tmp_path / f"empty{FORMATS[name].suffix}"
+    export_annotations(path, figures().iloc[:0], FACTS)
+    found = read_annotations(path, FACTS)
+    assert len(found) == 0
+    assert tuple(found.columns) == EXCHANGE_COLUMNS
+
+
+@each_format
+def test_places_and_labels_are_enough(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    table = pd.DataFrame({"y_px": [1.0, 2.0], "x_px": [3.0, 4.0], "label": ["mimic", "unsure"]})
+    export_annotations(path, table, FACTS, name)
+    found = read_annotations(path, FACTS, name)
+    same(found, exchange_frame(table))
+
+
+@each_format
+def test_into_a_journal_and_out_again(name: str, tmp_path: Path) -> None:
+    path, out = tmp_path / f"in{FORMATS[name].suffix}", tmp_path / f"out{FORMATS[name].suffix}"
+    export_annotations(path, figures(), FACTS)
+    field = Field.from_array(np.zeros((1000, 2000, 3), np.uint8), 0.25, "Feld Ü1")
+    book = Notebook(Journal(tmp_path / "j.sqlite"), field, "ann")
+    imported = import_annotations(book, path, "Üb")
+    assert len(imported.added) == 8
+    assert imported.skipped == 0
+    assert set(book.figures["source"]) == {"dataset Üb"}
+    scores = figures()["score"]
+    np.testing.assert_array_equal(book.annotations()["confidence"], scores.fillna(1.0))
+    export_annotations(out, book.figures, FieldFacts.of(field))
+    kept = ["figure", "y_px", "x_px", "label", "phase", "score"]
+    same(read_annotations(out, FACTS)[kept], figures().assign(figure=book.figures["figure"])[kept])
+    again = import_annotations(book, path, "Üb")
+    assert (again.added, again.skipped) == ([], 8)
+    book.undo()  # one step for the whole file
+    assert book.figures.empty
+    assert len(import_annotations(book, path, "Üb").added) == 8
+
+
+@each_format
+def test_what_was_deleted_comes_back_as_another_figure(name: str, tmp_path: Path) -> None:
+    path = tmp_path / f"in{FORMATS[name].suffix}"
+    export_annotations(path, figures().assign(figure=""), FACTS)
+    field = Field.from_array(np.zeros((1000, 2000, 3), np.uint8), 0.25)
+    book = Notebook(Journal(tmp_path / "j.sqlite"), field, "ann")
+    gone = import_annotations(book, path).added[0]
+    book.delete(gone)
+    imported = import_annotations(book, path)
+    assert imported.skipped == 7
+    assert len(imported.added) == 1
+    assert imported.added != [gone]
+
+
+WRONG = [
+    "",
+    "not\x00this",
+    "[1, 2",
+    "{}",
+    "[]",
+    '{"images": 1, "annotations": {}}',
+    '{"features": [1]}',
+    "y_px,x_px\n1,",
+]
+WRONG += ["y_px,x_px\n1,2,3\n", "y_px,x_px\nnan,1\n", "y_px,x_px,label\n1,1,cell\n", "a,b\n1,2\n", "[" * 100_000]
+
+
+@each_format
+@pytest.mark.parametrize("content", WRONG, ids=range(len(WRONG)))
+def test_wrong_files_are_named_and_add_nothing(name: str, content: str, tmp_path: Path) -> None:
+    path = tmp_path / f"wrong{FORMATS[name].suffix}"
+    path.write_text(content)
+    field = Field.from_array(np.zeros((100, 100, 3), np.uint8), 0.25)
+    book = Notebook(Journal(tmp_path / "j.sqlite"), field, "ann")
+    with pytest.raises(DatasetError, match="wrong"):
+        import_annotations(book, path)
+    assert book.journal.actions() == []
+
+
+@each_format
+def test_figures_of_another_field_are_refused(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    export_annotations(path, figures(), FACTS, name)
+    with pytest.raises(DatasetError, match="outside of small"):
+        read_annotations(path, FieldFacts("small", "Feld Ü1.tiff", (100, 100)), name)
+
+
+@each_format
+def test_an_absent_file_and_an_absent_folder(name: str, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="absent"):
+        read_annotations(tmp_path / "absent", FACTS, name)
+    with pytest.raises(DatasetError, match="cannot be written"):
+        export_annotations(tmp_path / "no" / "where", figures(), FACTS, name)
+
+
+@each_format
+def test_a_doubled_id_is_refused(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    export_annotations(path, figures().assign(figure="a" * 32), FACTS, name)
+    with pytest.raises(DatasetError, match="stands there twice"):
+        read_annotations(path, FACTS, name)
+
+
+def test_unknown_formats(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no format 'xml'"):
+        read_annotations(tmp_path / "a.csv", FACTS, "xml")
+    with pytest.raises(DatasetError, match="annotations are"):
+        read_annotations(tmp_path / "a.txt", FACTS)
+
+
+def test_qupath_counts_from_the_corner_of_a_pixel(tmp_path: Path) -> None:
+    path = tmp_path / "a.geojson"
+    export_annotations(path, pd.DataFrame({"y_px": [10.0], "x_px": [20.0], "label": ["mitosis"]}), FACTS)
+    (feature,) = json.loads(path.read_text())["features"]
+    assert feature["geometry"] == {"type": "Point", "coordinates": [20.5, 10.5]}
+    assert feature["properties"]["objectType"] == "annotation"
+    assert feature["properties"]["classification"]["name"] == "mitosis"
+
+
+def test_what_qupath_writes(tmp_path: Path) -> None:
+    """A group of points, an outline, an older list of measurements, a plain name for the class, another program's id."""
+    square = [[[10, 20], [30, 20], [30, 40], [10, 40], [10, 20]]]
+    geometries = [
+        {"type": "MultiPoint", "coordinates": [[1.5, 2.5], [3.5, 4.5]]},
+        {"type": "Polygon", "coordinates": square},
+        {"type": "Polygon", "coordinates": [[[5, 5], [5, 5]]]},
+    ]
+    properties = [
+        {"classification": {"name": "Mitosis", "colorRGB": -1}},
+        {"classification": "Hard negative", "measurements": [{"name": "score", "value": 0.5}]},
+        {"classification": {"name": "unsure"}},
+    ]
+    features = [
+        {"type": "Feature", "id": "PathAnnotationObject", "geometry": geometry, "properties": one}
+        for geometry, one in zip(geometries, properties, strict=True)
+    ]
+    path = tmp_path / "q.geojson"
+    path.write_text(json.dumps(features))  # older versions write a bare list
+    found = read_annotations(path, FACTS)
+    assert list(found["y_px"]) == [2.0, 4.0, 29.5, 4.5]
+    assert list(found["x_px"]) == [1.0, 3.0, 19.5, 4.5]
+    assert list(found["label"]) == ["mitosis", "mitosis", "mimic", "unsure"]
+    assert found["score"][2] == 0.5
+    features[0]["properties"] = {"classification": {"name": "Tumor"}}
+    path.write_text(json.dumps(features))
+    with pytest.raises(DatasetError, match=r"feature 1.*Tumor"):
+        read_annotations(path, FACTS)
+
+
+def test_boxes_as_midog_and_as_coco(tmp_path: Path) -> None:
+    """The file's own image is chosen by name; corners, or left, top, width and height."""
+    images = [{"id": 7, "file_name": "a/001.tiff"}, {"id": 8, "file_name": "002.tiff"}]
+    boxes = [
+        {"image_id": 7, "category_id": 1, "bbox": [100, 200, 150, 250]},
+        {"image_id": 8, "category_id": 2, "bbox": [10, 20, 60, 70]},
+    ]
+    path = tmp_path / "m.json"
+    path.write_text(json.dumps({"images": images, "annotations": boxes}))
+    first = read_annotations(path, FieldFacts("one", "001.tiff", (1000, 1000)))
+    assert first[["y_px", "x_px", "label"]].to_numpy().tolist() == [[225.0, 125.0, "mitosis"]]
+    boxes[0]["bbox"] = [100, 200, 50, 50]
+    path.write_text(json.dumps({"images": images, "annotations": boxes}))
+    first = read_annotations(path, FieldFacts("one", "001.png", (1000, 1000)))
+    assert first[["y_px", "x_px"]].to_numpy().tolist() == [[225.0, 125.0]]
+    with pytest.raises(DatasetError, match="none of its 2 images"):
+        read_annotations(path, FieldFacts("three", "003.tiff", (1000, 1000)))
+
+
+def test_midog_files_are_read_by_the_reader_of_the_data_set(tmp_path: Path) -> None:
+    from PIL import Image
+
+    from napari_mitosis.datasets.midog import read_midog
+
+    Image.fromarray(np.zeros((1000, 2000, 3), np.uint8)).save(tmp_path / "Feld Ü1.tiff")
+    table = figures()[lambda frame: frame["label"] != "unsure"].reset_index(drop=True)
+    export_annotations(tmp_path / "midog.json", table, FACTS)
+    (sample,) = read_midog(tmp_path)
+    assert list(sample.annotations["label"]) == list(table["label"])
+    np.testing.assert_allclose(sample.annotations["y_px"], table["y_px"])
