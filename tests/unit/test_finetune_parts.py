@@ -221,3 +221,19 @@ def test_versions_that_decide_alike_are_not_offered():
     verdict = judged(TRUTH[:6], TRUTH[:6])
     assert (verdict.offered, verdict.difference) == (False, 0.0)
     assert "nothing is gained" in verdict.reason
+
+
+def test_a_rule_that_fits_only_what_it_was_chosen_on_is_worth_half():
+    fields = [
+        Judged(i, SHAPE, MPP, np.array(TRUTH), detections(TRUTH[:5]), detections(TRUTH), detections(TRUTH[:2]))
+        for i in range(3)
+    ]
+    verdict = judge(fields)
+    # 10 + 2 of 20 found, nothing false, against 10 of 20 by the parent.
+    assert (verdict.child.precision, verdict.child.recall) == (1.0, pytest.approx(0.6))
+    assert (verdict.parent.precision, verdict.parent.recall) == (1.0, pytest.approx(0.5))
+    assert verdict.mitoses == 30
+    assert len(verdict.found) == 15
+    worse = judge([replace(field, crossed=detections([])) for field in fields])
+    assert worse.difference == pytest.approx(0.0)
+    assert not worse.offered

@@ -1,4 +1,9 @@
-"""Whether a child may be offered: parent and child on tissue that the child did not learn from."""
+"""Whether a child may be offered: parent and child on tissue that the child did not learn from.
+
+A child's rule is chosen on the same scores that it is judged by. Under that rule it looks better than it is. Under
+rules that are chosen for each fold without it, on fewer figures than the child's own, it looks worse. The child is
+therefore counted both ways, and both count alike.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +44,8 @@ class Judged:
         Mitoses.
     parent, child : DataFrame
         Detections.
+    crossed : DataFrame, optional
+        Detections of the child under a rule that was chosen without this field; None where its own was.
     """
 
     field: int
@@ -47,6 +54,7 @@ class Judged:
     truth_yx: NDArray[np.float64]
     parent: pd.DataFrame
     child: pd.DataFrame
+    crossed: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,7 @@ class Verdict:
     fields, mitoses : int
         What both were judged on.
     found, lost : tuple of Spot
-        Mitoses that only the child, or only the parent, detects.
+        Mitoses that only the child, or only the parent, detects; each decides by its own rule.
     new_false, dropped_false : tuple of Spot
         False detections of the child only, and of the parent only.
     """
@@ -111,8 +119,7 @@ def judge(fields: Sequence[Judged], seed: int = 0) -> Verdict:
     Quarters of fields are drawn with replacement; both versions are counted on the same draws.
     """
     units = [(f, unit) for f in fields for unit in quarters(f.field, f.shape)]
-    table = np.array([[*_counts(f, f.parent, u), *_counts(f, f.child, u)] for f, u in units], dtype=np.int64)
-    table = table.reshape(-1, 6)
+    table = np.array([_both(f, unit) for f, unit in units], dtype=np.int64).reshape(-1, 6)
     drawn = np.random.default_rng(seed).integers(0, max(1, len(table)), (_DRAWS, len(table)))
     draws = np.asarray(table[drawn].sum(axis=1), dtype=np.int64)
     parent, child = _figures(table[:, :3], draws[:, :3]), _figures(table[:, 3:], draws[:, 3:])
@@ -146,6 +153,13 @@ def _decide(fields: int, mitoses: int, difference: float, risk: float) -> tuple[
     if difference == 0:
         return False, f"The new version decides as its parent does on {seen}: nothing is gained."
     return True, f"The new version is better: F {difference:+.3f} on {seen} that it did not learn from."
+
+
+def _both(field: Judged, unit: Unit) -> list[int]:
+    """Counts of the parent, twice, and of the child under both rules."""
+    parent, child = _counts(field, field.parent, unit), _counts(field, field.child, unit)
+    crossed = child if field.crossed is None else _counts(field, field.crossed, unit)
+    return [*(2 * n for n in parent), *(n + m for n, m in zip(child, crossed, strict=True))]
 
 
 def _counts(field: Judged, detections: pd.DataFrame, unit: Unit) -> tuple[int, int, int]:

@@ -224,7 +224,7 @@ class _Run:
 
     def judged(self, child: Mapping[str, Tensor], choice: Choice) -> Job[list[Judged]]:
         """Every annotated field as parent and child decide on it, the child without having learnt from it."""
-        found = [self._judged_unseen(i, sample) for i, sample in enumerate(self.train)]
+        found = [self._judged_unseen(i, sample, choice) for i, sample in enumerate(self.train)]
         version = self.look.network(child)
         for j, sample in enumerate(self.test):
             i = len(self.train) + j
@@ -292,19 +292,20 @@ class _Run:
         mitoses = sum(int(u.holds(truths[u]).sum()) for u in units)
         return choose(counts, mitoses, rule, grid_about(self.seen[0], rule))
 
-    def _judged_unseen(self, i: int, sample: Sample) -> Judged:
-        """A training field: each part by the network that did not see it, under a rule chosen on the other folds."""
-        parts = []
+    def _judged_unseen(self, i: int, sample: Sample, own: Choice) -> Judged:
+        """A training field, each part by the network that did not see it: under this rule, and under others' rules."""
+        parts: tuple[list[pd.DataFrame], ...] = ([], [])
         for held in self.folds:
             mine = [u for u in held if u.field == i]
             if not mine:
                 continue
-            choice = self._choice([u for u in self._units() if u not in held])
+            other = self._choice([u for u in self._units() if u not in held])
             for unit in mine:
-                table = decide(self.unseen[choice.blend][i][unit], choice.rule)
-                parts.append(table[unit.holds(table[["y_px", "x_px"]].to_numpy())])
-        child = pd.concat(parts).sort_values("score", ascending=False, ignore_index=True)
-        return self._judged(i, sample, child)
+                for choice, tables in zip((own, other), parts, strict=True):
+                    table = decide(self.unseen[choice.blend][i][unit], choice.rule)
+                    tables.append(table[unit.holds(table[["y_px", "x_px"]].to_numpy())])
+        child, crossed = (pd.concat(p).sort_values("score", ascending=False, ignore_index=True) for p in parts)
+        return replace(self._judged(i, sample, child), crossed=crossed)
 
     def _judged(self, i: int, sample: Sample, child: pd.DataFrame) -> Judged:
         rule: Rule = self.look.rule
