@@ -14,6 +14,7 @@ from . import (
     ensemble,
     evaluate,
     finetune,
+    journal,
     models,
     reader,
     recall,
@@ -40,6 +41,7 @@ app.command("ablate")(ablate.ablate)
 app.command("finetune")(finetune.finetune)
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")
+app.add_typer(journal.app, name="journal")
 train.app.command("ensemble")(ensemble.ensemble)
 train.app.command("reader")(reader.reader)
 train.app.command("reliability")(ensemble.reliability)
