@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -113,6 +114,14 @@ def add_field(viewer: Any, image: np.ndarray | None = None, mpp: float | None = 
     """Open an image as a field, as the reader does."""
     options: dict[str, Any] = {} if mpp is None else {"scale": (mpp, mpp), "units": ("um", "um")}
     return viewer.add_image(drawn_field() if image is None else image, rgb=True, name=name, **options)
+
+
+@pytest.fixture(autouse=True)
+def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journal, settings and a reader of the test's own: no test writes into those of a person."""
+    monkeypatch.setenv("NAPARI_MITOSIS_JOURNAL", str(tmp_path / "journal.sqlite"))
+    monkeypatch.setenv("NAPARI_MITOSIS_SETTINGS", str(tmp_path / "settings.json"))
+    monkeypatch.delenv("NAPARI_MITOSIS_READER", raising=False)
 
 
 @pytest.fixture

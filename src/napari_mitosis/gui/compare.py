@@ -30,6 +30,7 @@ from ..models.card import ModelCard
 from ..models.registry import list_cards
 from ..session import Session
 from .agreement_layers import AgreementLayers, Compared, style
+from .desk import open_desk
 from .fields import OpenFields
 from .panel import STYLE
 from .places import look_at
@@ -51,7 +52,7 @@ class CompareDock(QWidget):
     folder : Path, optional
         Where the models lie, instead of the shipped and the user's.
     cache : EvidenceCache, optional
-        What was seen before; a session's `cache`, so that nothing is looked at twice.
+        What was seen before; that of the open detect dock by default, so that nothing is looked at twice.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class CompareDock(QWidget):
         self.session = Session()
         self.workers = Workers()
         self._folder = folder
-        self._cache = self.session.cache if cache is None else cache
+        self._cache = cache
         self._run: JobThread | None = None
         self._run_key: Any = None
         self._was_docked = False
@@ -152,6 +153,14 @@ class CompareDock(QWidget):
         return self._run is not None
 
     @property
+    def cache(self) -> EvidenceCache:
+        """What was seen before."""
+        if self._cache is not None:
+            return self._cache
+        desk = open_desk(self.viewer)
+        return self.session.cache if desk is None else desk.session.cache
+
+    @property
     def chosen(self) -> list[str]:
         """The versions that are checked."""
         return [name for name, check in self.checks.items() if check.isChecked()]
@@ -163,7 +172,7 @@ class CompareDock(QWidget):
             return
         self._run_key = self.session.active
         self.message.setText("")
-        job = _compare_job(state.field, state.epoch, self.chosen, self._cache, self._folder)
+        job = _compare_job(state.field, state.epoch, self.chosen, self.cache, self._folder)
         self._run = self.workers.start(
             job,
             succeeded=self._succeeded,
@@ -185,10 +194,17 @@ class CompareDock(QWidget):
             self.message.setText("The field changed during the run, so its result was dropped.")
             return
         self.compared[key] = compared
+        self._tell_desk(key, compared)
         if key not in self._layers:
             self._layers[key] = AgreementLayers(self.viewer, self.fields.layer(key))
         self._layers[key].show(compared.comparison)
         self._show_field()
+
+    def _tell_desk(self, key: Any, compared: Compared) -> None:
+        """The review can ask where detectors disagree; fields have the same keys there."""
+        desk = open_desk(self.viewer)
+        if desk is not None and key in desk.session:
+            desk.set_agreement(key, compared.comparison.agreement[["y_px", "x_px", *compared.names]])
 
     def _failed(self, error: Exception) -> None:
         self._ended()

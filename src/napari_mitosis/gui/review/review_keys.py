@@ -150,10 +150,12 @@ class ReviewKeys:
         self._bound: list[str] = []
         self._actions: Mapping[str, Callable[[], object]] = {}
         kept = preferences.get(_PREFERENCE, {})
-        self.keys = dict(DEFAULTS)
-        for name, key in kept.items():
-            if name in DEFAULTS and isinstance(key, str) and self.why_not(name, key) is None:
-                self.keys[name] = key
+        own = {name: key for name, key in kept.items() if name in DEFAULTS and isinstance(key, str)}
+        self.keys = {**DEFAULTS, **own}
+        wrong = [name for name, key in own.items() if self.why_not(name, key) is not None]
+        self.keys |= {name: DEFAULTS[name] for name in wrong}
+        if any(self.why_not(name, key) is not None for name, key in self.keys.items()):
+            self.keys = dict(DEFAULTS)
 
     def why_not(self, action: str, key: str) -> str | None:
         """Why a key cannot be that of an action; None where it can."""

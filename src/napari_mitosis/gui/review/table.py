@@ -13,7 +13,7 @@ from qtpy.QtGui import QBrush, QColor, QKeyEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from ...review.judge import LETTERS
-from ..annotate.layer import LOOKS
+from ..annotate.looks import LOOKS
 from .reviewing import Reviewing
 
 HEADERS: tuple[tuple[str, str], ...] = (
