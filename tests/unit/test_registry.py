@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from napari_mitosis.models.registry import ENTRY_POINTS, detectors, registered, verifiers
+from napari_mitosis.models.registry import ENTRY_POINTS, detectors, registered, user_folder, verifiers
 
 MODULE = """
 from torch import nn
@@ -68,3 +71,15 @@ def test_a_bad_package_is_left_out_and_told(
         assert registered() == before
     assert told in caplog.text
     assert package in caplog.text
+
+
+def test_models_lie_where_the_variable_says_for_a_child_process_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NAPARI_MITOSIS_MODELS", raising=False)
+    usual = user_folder()
+    monkeypatch.setenv("NAPARI_MITOSIS_MODELS", str(tmp_path / "models"))
+    assert user_folder() == tmp_path / "models" != usual
+    ask = "from napari_mitosis.models.registry import user_folder; print(user_folder())"
+    told = subprocess.run([sys.executable, "-c", ask], env=dict(os.environ), capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == str(tmp_path / "models")

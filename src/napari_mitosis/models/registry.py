@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import logging
+import os
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -264,7 +265,13 @@ class Ensemble(Detector):
 
 
 def user_folder() -> Path:
-    """Where a user's own model versions are kept."""
+    """Where a user's own model versions are kept: ``NAPARI_MITOSIS_MODELS``, else in the user's data folder.
+
+    A process that trains inherits the variable, and so looks in the same place as the window that started it.
+    """
+    given = os.environ.get("NAPARI_MITOSIS_MODELS")
+    if given:
+        return Path(given).expanduser().absolute()
     return Path(platformdirs.user_data_dir("napari-mitosis", appauthor=False)) / "models"
 
 
