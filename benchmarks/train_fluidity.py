@@ -3,9 +3,10 @@
     python benchmarks/train_fluidity.py [--seconds 60] [--no-canvas]        (on a server: under xvfb-run)
 
 Opens napari with a field, the detect dock and the train dock. A timer of 5 ms notes when the event loop comes round
-to it, while the camera pans and zooms and a mitosis is annotated every half second; first without a training, then
-with a real one, started by its button, from its first moment on. Prints the largest gap and the 99th percentile of
-both, and returns 1 when the window was ever blocked for more than 50 ms while training ran, but not without.
+to it, and how much of that time the window's own thread worked, while the camera pans and zooms and a mimic is
+annotated every half second; first without a training, then with a real one, started by its button, from its first
+moment on. Prints the largest gap and the 99th percentile of both, and returns 1 when the window was ever blocked for
+more than 50 ms while training ran, but not without.
 
 The canvas is drawn by the processor where there is no GPU, and then takes most of the time of a frame: --no-canvas
 leaves the camera alone and shows what the docks themselves cost.
@@ -26,8 +27,7 @@ import numpy as np
 import pandas as pd
 import platformdirs
 import tifffile
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QApplication
+from qtpy.QtCore import QEventLoop, Qt, QTimer
 
 from napari_mitosis.annotations.notebook import Notebook
 from napari_mitosis.annotations.store import Journal
@@ -40,18 +40,18 @@ SIDE = 512
 
 
 class Rounds:
-    """When the event loop came round, in seconds."""
+    """When the event loop came round, in seconds: by the clock, and in processor time of its thread."""
 
     def __init__(self) -> None:
-        self.times: list[float] = []
+        self.times: list[tuple[float, float]] = []
         self.timer = QTimer()
         self.timer.setTimerType(Qt.TimerType.PreciseTimer)
         self.timer.setInterval(TICK_MS)
-        self.timer.timeout.connect(lambda: self.times.append(time.perf_counter()))
+        self.timer.timeout.connect(lambda: self.times.append((time.perf_counter(), time.thread_time())))
 
     def gaps_ms(self) -> np.ndarray:
-        """Between one round and the next."""
-        return 1000 * np.diff(self.times)
+        """Between one round and the next, shape (n, 2): by the clock, and what the thread itself worked."""
+        return 1000 * np.diff(self.times, axis=0)
 
 
 class Hand:
@@ -97,25 +97,26 @@ def annotated_fields(folder: Path) -> list[Path]:
     return paths
 
 
-def during(application: Any, seconds: float, hand: Hand) -> np.ndarray:
+def during(seconds: float, hand: Hand) -> np.ndarray:
     """The gaps of the event loop in so many seconds."""
     rounds = Rounds()
     rounds.timer.start()
     hand.timer.start()
-    QTimer.singleShot(int(1000 * seconds), application.quit)
-    application.exec()
+    loop = QEventLoop()
+    QTimer.singleShot(int(1000 * seconds), loop.quit)
+    loop.exec()
     hand.timer.stop()
     rounds.timer.stop()
     return rounds.gaps_ms()
 
 
-def rest(application: Any, until: Any, seconds: float = 60.0) -> None:
+def rest(until: Any, seconds: float = 60.0) -> None:
     """Let the window work until something is so."""
-    timer = QTimer()
-    timer.timeout.connect(lambda: application.quit() if until() else None)
+    loop, timer = QEventLoop(), QTimer()  # to quit the application would close its windows
+    timer.timeout.connect(lambda: loop.quit() if until() else None)
     timer.start(50)
-    QTimer.singleShot(int(1000 * seconds), application.quit)
-    application.exec()
+    QTimer.singleShot(int(1000 * seconds), loop.quit)
+    loop.exec()
     timer.stop()
     if not until():
         raise SystemExit("the window did not get ready")
@@ -123,10 +124,14 @@ def rest(application: Any, until: Any, seconds: float = 60.0) -> None:
 
 def told(name: str, gaps: np.ndarray) -> str:
     """One line of the result."""
-    over = int((gaps > LIMIT_MS).sum())
-    p99, p50 = np.quantile(gaps, [0.99, 0.5])
-    largest = f"largest {gaps.max():6.1f} ms   {over} of {len(gaps)} above {LIMIT_MS:.0f} ms"
-    return f"{name:18s} median {p50:5.1f} ms   99 % {p99:5.1f} ms   {largest}"
+    over = (gaps > LIMIT_MS).sum(axis=0)
+    parts = [
+        f"{what}: 99 % {np.quantile(gaps[:, i], 0.99):5.1f} ms, largest {gaps[:, i].max():6.1f} ms, {over[i]} above"
+        for i, what in enumerate(("gap", "own work"))
+    ]
+    seconds = np.cumsum(gaps[:, 0]) / 1000
+    when = ", ".join(f"{seconds[at]:.1f}" for at in np.flatnonzero(gaps[:, 0] > LIMIT_MS)[:6])
+    return f"{name:17s} {len(gaps)} rounds; {'; '.join(parts)}{f' (gaps after {when} s)' if when else ''}"
 
 
 def main() -> int:
@@ -144,24 +149,25 @@ def main() -> int:
         viewer.window.add_dock_widget(dock, name="Train", area="right", tabify=True)
         viewer.show()
         dock.window().resize(1400, 950)
-        application = QApplication.instance()
         key = next(iter(detect.fields))
-        rest(application, lambda: detect.desk.notebook(key) is not None and len(dock.workers) == 0)
-        rest(application, lambda: len(dock.panel.fields.fields) == 3)
+        rest(lambda: detect.desk.notebook(key) is not None and len(dock.workers) == 0)
+        rest(lambda: len(dock.panel.fields.fields) == 3)
         hand = Hand(viewer, detect.desk.notebook(key), not options.no_canvas)
-        during(application, 3, hand)  # shaders, fonts, the first frames
-        without = during(application, options.seconds, hand)
+        during(3, hand)  # shaders, fonts, the first frames
+        without = during(options.seconds, hand)
         QTimer.singleShot(1000, dock.panel.start.click)
-        beside = during(application, options.seconds, hand)
+        beside = during(options.seconds, hand)
+        if dock.training.run is None:
+            raise SystemExit(f"no training began: {dock.panel.message.text() or dock.panel.start.toolTip()}")
         steps, trained = len(dock.training.curves.loss), dock.training.running or dock.training.last.status
         dock.cancel()
-        rest(application, lambda: not dock.training.running, 120)
+        rest(lambda: not dock.training.running, 120)
         load = f"load of the machine {os.getloadavg()[0]:.1f}, " if hasattr(os, "getloadavg") else ""
         print(f"{load}{os.cpu_count()} cores; still training: {trained}; steps {steps}")
         print(told("without training", without))
         print(told("while training", beside))
         viewer.close()
-    return int(beside.max() > LIMIT_MS >= without.max())
+    return int(beside[:, 0].max() > LIMIT_MS >= without[:, 0].max())
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 from superqt.utils import signals_blocked
 
 HEADERS = ("Field", "Mitoses", "Mimics", "Complete", "Part")
+PART = 4
 WIDTHS_PX = (0, 58, 56, 68, 98)
 LEARN, JUDGE = "learn", "judge only"
 MOST_ROWS = 8
@@ -69,12 +70,13 @@ class FieldsTable(QTableWidget):
         self.itemChanged.connect(self._checked)
 
     def set_fields(self, fields: pd.DataFrame) -> None:
-        """Show these fields, as `from_journal.journal_fields` lists them."""
-        self.fields = fields.reset_index(drop=True)
+        """Show these fields, as `from_journal.journal_fields` lists them; only what changed is drawn anew."""
+        before, self.fields = self.fields.to_dict("records"), fields.reset_index(drop=True)
         with signals_blocked(self):
             self.setRowCount(len(fields))
             for row, field in enumerate(self.fields.to_dict("records")):
-                self._fill(row, {str(name): value for name, value in field.items()})
+                if row >= len(before) or field != before[row]:
+                    self._fill(row, {str(name): value for name, value in field.items()})
         shown = max(1, min(MOST_ROWS, len(fields)))
         self.setFixedHeight(30 + 26 * shown)
         self.edited.emit()
@@ -94,13 +96,19 @@ class FieldsTable(QTableWidget):
             item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
             item.setFlags(Qt.ItemFlag.NoItemFlags if why else Qt.ItemFlag.ItemIsEnabled)
             self.setItem(row, column, item)
+        known = self.cellWidget(row, PART)
+        if known is None or known.property("digest") != digest:
+            self.setCellWidget(row, PART, known := self._part(digest))
+        known.setEnabled(on)
+        known.setToolTip(why or _TIPS["Part"])
+
+    def _part(self, digest: str) -> QComboBox:
         part = QComboBox()
+        part.setProperty("digest", digest)
         part.addItems([LEARN, JUDGE])
         part.setCurrentText(JUDGE if digest in self._test else LEARN)
-        part.setEnabled(on)
-        part.setToolTip(why or _TIPS["Part"])
         part.currentTextChanged.connect(lambda text: self._parted(digest, text))
-        self.setCellWidget(row, 4, part)
+        return part
 
     def _checked(self, item: QTableWidgetItem) -> None:
         if item.column() != 0:
@@ -108,7 +116,7 @@ class FieldsTable(QTableWidget):
         digest = str(self.fields["digest"].iloc[item.row()])
         on = item.checkState() == Qt.CheckState.Checked
         (self._left_out.discard if on else self._left_out.add)(digest)
-        part = self.cellWidget(item.row(), 4)
+        part = self.cellWidget(item.row(), PART)
         if part is not None:
             part.setEnabled(on)
         self.edited.emit()
@@ -120,7 +128,11 @@ class FieldsTable(QTableWidget):
     def automatic(self) -> None:
         """Every field is learnt from: each is then judged by a network that did not learn from it."""
         self._test.clear()
-        self.set_fields(self.fields)
+        for row in range(self.rowCount()):
+            part = self.cellWidget(row, PART)
+            if isinstance(part, QComboBox):
+                part.setCurrentText(LEARN)
+        self.edited.emit()
 
     @property
     def chosen(self) -> pd.DataFrame:

@@ -114,6 +114,8 @@ class TrainPanel(QWidget):
         self.say("")
         self.show_banner("")
         self.show_training(None)
+        for widget in self.training.findChildren(QWidget):
+            widget.ensurePolished()  # now, not when a training begins
 
     def _lay_out(self, dock: QWidget) -> None:
         dock.setStyleSheet(TRAIN_STYLE)
@@ -245,11 +247,12 @@ class TrainPanel(QWidget):
             return
         progress = training.progress
         self.progress.setVisible(training.running)
-        self.progress.setRange(0, progress.total)
-        self.progress.setValue(progress.done)
+        # Never a bar without an end: its animation would have the whole window drawn again all the time.
+        self.progress.setRange(0, max(1, progress.total))
+        self.progress.setValue(progress.done if progress.total else 0)
         name = f"{training.run.parent} → {training.run.version.partition('+')[2] or training.run.version}"
         left = f" · {training.left}" if training.left else f" · at most about {training.run.minutes:g} min"
-        self.progress.setFormat(f"%p %{left}" if progress.total else "")
+        self.progress.setFormat(f"%p %{left}" if progress.total else f"preparing{left}")
         self.doing.setText(f"{name}: {progress.message}" if training.running else name)
         self.curves.show_curves(training.curves)
         shown = self.log.blockCount() if self.log.toPlainText() else 0

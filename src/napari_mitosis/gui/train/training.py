@@ -89,7 +89,7 @@ class Training(QObject):
         for gone in (self.destroyed, *((application.aboutToQuit,) if application is not None else ())):
             gone.connect(process.cancel)
         self._timer.start()
-        self.changed.emit()
+        QTimer.singleShot(0, self.changed.emit)  # starting took its time: let the window come round first
 
     def cancel(self) -> None:
         """Ask the process to stop at its next step."""
