@@ -249,6 +249,56 @@ def test_a_deleted_file_is_put_back_with_all_it_held(tmp_path: Path) -> None:
     assert Journal(file, create=False).actions() == [first, second]
 
 
+def test_a_deleted_file_is_put_back_though_the_files_beside_it_stayed(tmp_path: Path) -> None:
+    file = tmp_path / "j.sqlite"
+    journal = Journal(file)
+    actions = [add() for _ in range(300)]
+    for action in actions[:200]:
+        journal.append(action)
+    assert (tmp_path / "j.sqlite-wal").stat().st_size > 0
+    file.unlink()
+    for action in actions[200:]:
+        journal.append(action)
+    assert journal.actions() == actions
+    journal.close()
+    again = Journal(file, create=False)
+    assert again.actions() == actions
+    assert again.check() == []
+
+
+def test_a_deleted_file_whose_place_is_gone_waits_in_memory(tmp_path: Path) -> None:
+    file = tmp_path / "disk" / "j.sqlite"
+    journal = Journal(file)
+    first, second = add(), add()
+    journal.append(first)
+    (tmp_path / "disk").rename(tmp_path / "away")
+    (tmp_path / "disk").write_text("no folder")
+    for _ in range(2):
+        with pytest.raises(JournalError, match="folder cannot be made"):
+            journal.append(second)
+    (tmp_path / "disk").unlink()
+    journal.append(second)
+    assert journal.actions() == [first, second]
+
+
+def test_a_disk_that_was_away_is_used_again_once_it_is_back(tmp_path: Path) -> None:
+    file = tmp_path / "j.sqlite"
+    journal = Journal(file)
+    first, second = add(), add()
+    journal.append(first)
+    assert journal._database is not None
+    journal._database._connection.close()  # nothing can be read through it any more, as of a disk that is gone
+    copy = file.read_bytes()
+    file.unlink()
+    for _ in range(2):
+        with pytest.raises(JournalError, match="was deleted while open"):
+            journal.append(second)
+    assert not file.exists()  # no empty journal in its place
+    file.write_bytes(copy)
+    journal.append(second)
+    assert journal.actions() == [first, second]
+
+
 def test_a_replaced_file_gets_what_the_old_one_held(tmp_path: Path) -> None:
     file = tmp_path / "j.sqlite"
     journal = Journal(file)

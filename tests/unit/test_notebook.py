@@ -265,6 +265,16 @@ def test_another_um_px_is_noted_from_then_on_and_other_pixels_are_refused(file: 
         book.set_field(Field.from_array(np.zeros((10, 10, 3), np.uint8)))
 
 
+def test_no_phase_may_be_none_or_empty(file: Path, field: Field) -> None:
+    book = open_book(file, field)
+    figure = book.add(1, 2, "mitosis", "")
+    book.relabel(figure, "mitosis", "prophase")
+    book.relabel(figure, "mitosis", "")
+    assert [action.phase for action in book.history(figure)] == [None, "prophase", None]
+    assert book.knows(figure)
+    assert not book.knows("0" * 32)
+
+
 def test_complete_is_a_state_not_a_count(file: Path, field: Field) -> None:
     book = open_book(file, field)
     book.set_complete(False)

@@ -7,10 +7,12 @@ import math
 import uuid
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..decide import Rule
 from ..tables import LABELS
+
+if TYPE_CHECKING:
+    from ..decide import Rule
 
 KINDS = ("add", "move", "relabel", "delete", "accept", "reject", "complete", "reopen", "undo", "redo")
 """What can be done. ``accept`` and ``reject`` judge a detector's candidate and make a figure of it, as ``add`` does."""

@@ -21,6 +21,8 @@ from .schema import SCHEMA_VERSION, VERSION, create_tables
 _LOCK_KEY = 0x6D69746F
 _CONNECT_S = 2
 _STATEMENT_S = 30
+_OPEN_WAIT_S = 0.5
+_WAL_S = 1.0
 
 _SQLITE_TROUBLE = {
     "SQLITE_FULL": "the disk is full",
@@ -62,14 +64,14 @@ class Database:
             self._engine = _engine(where)
             self._connection = self._engine.connect()
         except (SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
-            raise self.explained(error, "cannot be opened") from error
+            raise explained(error, where, "cannot be opened") from error
         try:
-            self.wait(1.0)
+            self.wait(_OPEN_WAIT_S)
             self._check(create)
             self._prepare()
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             self.close()
-            raise self.explained(error, "cannot be opened") from error
+            raise explained(error, where, "cannot be opened") from error
         except BaseException:
             self.close()
             raise
@@ -129,10 +131,6 @@ class Database:
         with contextlib.suppress(SQLAlchemyError, sqlite3.Error):
             self._engine.dispose()
 
-    def explained(self, error: BaseException, what: str) -> JournalError:
-        """The error as a sentence for a reader."""
-        return JournalError(f"The journal {self.name} {what}: {_reason(error)}.")
-
     def integrity(self) -> list[str]:
         """What the database itself finds wrong with its file; empty when all is well."""
         if not self._sqlite:
@@ -178,12 +176,18 @@ class Database:
             return
         _set_wal(self._connection)
         self._connection.exec_driver_sql("PRAGMA synchronous = FULL")  # in WAL mode: on the disk before COMMIT returns
+        self._connection.exec_driver_sql("PRAGMA fullfsync = ON")  # macOS: not only as far as the disk's own cache
         try:
             with self.write():
                 pass
         except DBAPIError as error:
             if _sqlite_name(error) not in ("SQLITE_BUSY", "SQLITE_LOCKED"):  # held for a moment: no reason to refuse
                 raise
+
+
+def explained(error: BaseException, where: Path | str, what: str) -> JournalError:
+    """An error as a sentence for a reader."""
+    return JournalError(f"The journal {shown(where)} {what}: {_reason(error)}.")
 
 
 def shown(where: Path | str) -> str:
@@ -202,7 +206,7 @@ def _engine(where: Path | str) -> sa.Engine:
         file = where
 
         def connect() -> sqlite3.Connection:
-            return sqlite3.connect(file, timeout=1.0, isolation_level=None, check_same_thread=False)
+            return sqlite3.connect(file, timeout=_OPEN_WAIT_S, isolation_level=None, check_same_thread=False)
 
         return sa.create_engine("sqlite://", creator=connect, **options)
     url = sa.make_url(where)
@@ -222,12 +226,13 @@ def _engine(where: Path | str) -> sa.Engine:
 
 def _set_wal(connection: sa.Connection) -> None:
     """Readers and one writer at a time; switching needs a moment alone with the file."""
-    for attempt in range(20):
+    deadline = time.monotonic() + _WAL_S
+    while True:
         try:
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")
             return
         except DBAPIError as error:
-            if _sqlite_name(error) not in ("SQLITE_BUSY", "SQLITE_LOCKED") or attempt == 19:
+            if _sqlite_name(error) not in ("SQLITE_BUSY", "SQLITE_LOCKED") or time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
 

@@ -173,7 +173,7 @@ def import_annotations(notebook: Notebook, path: Path, dataset: str = "", name: 
     there = fresh["figure"].map(lambda figure: notebook.figure(figure) is not None).astype(bool)
     fresh = fresh[~there]
     # An id that the journal knows, of a figure that was deleted: what comes back is another figure.
-    fresh = fresh.assign(figure=[new_id() if notebook.history(figure) else figure for figure in fresh["figure"]])
+    fresh = fresh.assign(figure=[new_id() if notebook.knows(figure) else figure for figure in fresh["figure"]])
     return Imported(notebook.add_all(fresh, source=f"dataset {dataset}"), int(there.sum()))
 
 

@@ -111,7 +111,7 @@ class Notebook:
         score: float | None = None,
     ) -> str:
         """Mark a figure; its id is returned."""
-        return self._make("add", y_px, x_px, label=label, phase=phase, source=source, score=score)
+        return self._make("add", y_px, x_px, label=label, phase=phase or None, source=source, score=score)
 
     def accept(self, y_px: float, x_px: float, *, source: str, score: float | None, label: str = "mitosis") -> str:
         """Judge a candidate a mitosis (or ``unsure``); the id of the figure that it becomes is returned."""
@@ -141,7 +141,7 @@ class Notebook:
             When the figure is not there (any more).
         """
         self._require(figure)
-        self._act([self._action("relabel", figure=figure, label=label, phase=phase)])
+        self._act([self._action("relabel", figure=figure, label=label, phase=phase or None)])
 
     def delete(self, figure: str) -> None:
         """Take a figure away; the journal keeps it.
@@ -259,6 +259,10 @@ class Notebook:
     def figure(self, figure: str) -> Figure | None:
         """One figure as it stands; None when it is not there (any more)."""
         return self._state.figure(figure)
+
+    def knows(self, figure: str) -> bool:
+        """Whether the field has, or ever had, this figure."""
+        return self._state.ever(figure)
 
     def annotations(self) -> pd.DataFrame:
         """The figures as annotations, with `tables.ANNOTATION_COLUMNS`.

@@ -70,6 +70,10 @@ class FieldState:
         """One figure; None when it is not there (any more)."""
         return self._figures.get(figure)
 
+    def ever(self, figure: str) -> bool:
+        """Whether anything was ever done to a figure of this id."""
+        return figure in self._about
+
     def deleted_by(self, figure: str) -> str:
         """The reader whose deletion counts; nothing when there is none."""
         for action in reversed(self._about.get(figure, [])):

@@ -76,6 +76,7 @@ class Journal:
         self._lock = threading.RLock()
         self._database: Database | None = None
         self._closed = False
+        self._rescued: tuple[list[dict[str, Any]], list[dict[str, Any]]] | None = None
         self.generation = 0
         try:
             with self._lock:
@@ -252,10 +253,15 @@ class Journal:
     def _do(self, work: Callable[[Database], T], what: str, wait_s: float = _WAIT_S) -> T:
         from sqlalchemy.exc import SQLAlchemyError
 
+        from .database import explained
+
         with self._lock:
             again = self._database is not None
             while True:
-                database = self._ready()
+                try:
+                    database = self._ready()
+                except (SQLAlchemyError, OSError) as error:
+                    raise explained(error, self._where, "was deleted while open and cannot be put back") from error
                 try:
                     database.wait(wait_s)
                     return work(database)
@@ -265,7 +271,7 @@ class Journal:
                         database.close()
                         self._database = None
                     if not (broken and again):
-                        raise database.explained(error, what) from error
+                        raise explained(error, self._where, what) from error
                     again = False  # a connection that was idle for long: a new one may do, and nothing is stored twice
 
     def _ready(self) -> Database:
@@ -274,14 +280,20 @@ class Journal:
 
         if self._closed:
             raise JournalError(f"The journal {self.name} was closed.")
+        if self._database is not None and self._database.lost():
+            self._rescue(self._database)
         if self._database is None:
             if isinstance(self._where, Path) and self._create:
                 _make_folder(self._where.parent, self.name)
-            self._database = Database(self._where, self._create)
+            database = Database(self._where, self._create or self._rescued is not None)
+            try:
+                self._put_back(database)
+            except BaseException:
+                database.close()
+                raise
+            self._database = database
             self.generation += 1
-            self._recover(self._database)
-        elif self._database.lost():
-            self._put_back(self._database)
+            self._recover(database)
         return self._database
 
     def _recover(self, database: Database) -> None:
@@ -296,31 +308,35 @@ class Journal:
             except (SQLAlchemyError, OSError):
                 continue  # the file stays, for the next time
 
-    def _put_back(self, old: Database) -> None:
-        """Write all that the vanished file held, and still yields to whom had it open, to a new one in its place."""
+    def _rescue(self, old: Database) -> None:
+        """Take all out of a file that has vanished: it still yields to whom had it open."""
         import sqlalchemy as sa
         from sqlalchemy.exc import SQLAlchemyError
 
-        from .database import Database
         from .schema import ACTIONS, FIELDS
 
-        assert isinstance(self._where, Path)  # only a file can be deleted
-        _make_folder(self._where.parent, self.name)
-        new = Database(self._where)
         try:
             with old.read() as connection:
                 query = sa.select(*(ACTIONS.c[name] for name in ACTION_COLUMNS)).order_by(ACTIONS.c.seq)
                 actions = [dict(row) for row in connection.execute(query).mappings()]
                 fields = [dict(row) for row in connection.execute(sa.select(FIELDS)).mappings()]
-            with new.write() as connection:
+            self._rescued = (actions, fields)
+        except (SQLAlchemyError, OSError):
+            # A disk that was unplugged yields nothing; once it is back, all that was confirmed lies on it.
+            if not Path(self._where).exists():
+                raise
+        # Before another file is opened in its place: both would share the files beside them.
+        old.close()
+        self._database = None
+
+    def _put_back(self, database: Database) -> None:
+        """Write what was taken out of a vanished file to the one in its place, which may be a new one."""
+        if self._rescued is not None:
+            actions, fields = self._rescued
+            with database.write() as connection:
                 _insert(connection, actions)
                 _put_fields(connection, fields)
-        except (SQLAlchemyError, OSError) as error:
-            new.close()
-            raise new.explained(error, "was deleted while open and cannot be put back") from error
-        old.close()
-        self._database = new
-        self.generation += 1
+            self._rescued = None
 
 
 def _place(where: str | Path) -> Path | str:
