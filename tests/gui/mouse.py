@@ -59,6 +59,7 @@ class Mouse:
         at = self.screen(y_px, x_px)
         self.press(at, modifiers)
         self.release(at, modifiers)
+        QTest.qWait(20)  # what was marked is drawn once the click is over
 
     def drag(self, start: tuple[float, float], end: tuple[float, float], steps: int = 8) -> None:
         """Press at one place of the field, move in steps and release where the other one was drawn at the start."""

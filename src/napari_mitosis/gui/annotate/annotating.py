@@ -82,6 +82,7 @@ class Annotating(QObject):
         self._watch.timeout.connect(self._watch_layers)
         self._watch.start()
         self._patient = False
+        self._to_select = ""
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(PAUSE_MS)
@@ -164,7 +165,7 @@ class Annotating(QObject):
         self.shown.emit(visible)
 
     @contextmanager
-    def later(self) -> Iterator[None]:
+    def later(self, pause_ms: int = PAUSE_MS) -> Iterator[None]:
         """Show what is noted in here in the next pause of the reader: layers take longer than judging with a key."""
         self._patient = True
         for layer in self.layers.values():
@@ -175,12 +176,21 @@ class Annotating(QObject):
             self._patient = False
             for layer in self.layers.values():
                 layer.patient = False
-            self._soon.start()
+            self._soon.start(pause_ms)
 
     def _catch_up(self) -> None:
         for layer in tuple(self.layers.values()):
             layer.catch_up()
+        figure, self._to_select = self._to_select, ""
+        if figure:
+            self.select(figure)
         self.changed.emit()
+
+    def mark(self, y_px: float, x_px: float, label: str) -> None:
+        """Mark a figure in the active field and select it: on disk at once, on screen as soon as the click is over."""
+        if self.notebook is not None:
+            with self.later(0):
+                self._to_select = self.notebook.add(y_px, x_px, label)
 
     def _noted(self, key: Any, _change: object) -> None:
         if key != self.key or self._patient:

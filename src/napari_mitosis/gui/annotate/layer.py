@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from ...errors import MitosisError
 from ...review.edits import Edits, edits_between
 from ..places import insert_above, placed
+from .looks import LINE, LOOKS, apply_looks
 
 if TYPE_CHECKING:
     from ...annotations.notebook import Notebook
@@ -26,26 +25,6 @@ NAME = "annotations"
 ASSUMED_MPP = 0.25
 FEATURES: tuple[str, ...] = ("figure", "label", "phase", "reader", "source")
 
-
-@dataclass(frozen=True)
-class Look:
-    """How figures of a label are drawn: about the nucleus, not over it."""
-
-    colour: str
-    symbol: str
-    size_um: float
-
-
-# Yellow, blue and white differ for the colour-blind as well, and from haematoxylin, eosin and a detection's green.
-LOOKS = MappingProxyType(
-    {
-        "mitosis": Look("#ffd92f", "disc", 19.0),
-        "mimic": Look("#1fa8ff", "square", 17.0),
-        "unsure": Look("#ffffff", "diamond", 24.0),
-    }
-)
-LINE = 0.07
-"""Width of the line, as a share of the size."""
 
 _BEGINS = frozenset({"adding", "removing", "changing"})
 
@@ -96,6 +75,7 @@ class AnnotationLayer:
         self._keep: Keep | None = None
         self._quiet = False
         self._under_way = False
+        self._abandoned = False
         self.patient = False
         self._stale = False
         self._before = _table(notebook.figures.iloc[:0])
@@ -185,7 +165,8 @@ class AnnotationLayer:
 
     def close(self) -> Points | None:
         """Let go of notebook and viewer; what is left of the layer is returned, to be removed."""
-        self.take_in(at_rest=True)
+        self._under_way = False
+        self.take_in()
         self.notebook.changed.disconnect(self._noted)
         self._owner.events.name.disconnect(self._renamed)
         for name in ("scale", "translate", "units"):
@@ -224,7 +205,7 @@ class AnnotationLayer:
             return
         self._stale = False
         figures = self.figures()
-        places = figures[["y_px", "x_px"]].to_numpy(dtype=np.float64)
+        places = _places(figures)
         marked = {self._before["figure"].iloc[row] for row in points.selected_data if row < len(self._before)}
         with self._quietly():
             if places.shape != points.data.shape or not np.array_equal(places, points.data):
@@ -233,7 +214,7 @@ class AnnotationLayer:
                 points.data = places
             if not _same(points.features, figures[list(FEATURES)]):
                 points.features = figures[list(FEATURES)]
-            self._style(points, figures["label"])
+            apply_looks(points, list(figures["label"]), self._mpp)
             rows = set(np.flatnonzero(figures["figure"].isin(marked)).tolist())
             if marked and rows != set(points.selected_data):
                 points.selected_data = rows
@@ -250,27 +231,11 @@ class AnnotationLayer:
         figures = _table(self.notebook.figures)
         return figures if self._keep is None else figures[self._keep(figures)].reset_index(drop=True)
 
-    def _style(self, points: Points, labels: pd.Series) -> None:
-        looks = [LOOKS[label] for label in labels]
-        sizes = np.array([look.size_um / self._mpp for look in looks])
-        symbols = [look.symbol for look in looks]
-        if not looks:
-            return
-        if [str(symbol) for symbol in points.symbol] != symbols:
-            points.symbol = symbols
-        if not np.array_equal(points.size, sizes):
-            points.size = sizes
-        colours = np.array([_rgba(look.colour) for look in looks])
-        if not np.allclose(points.border_color, colours):
-            points.border_color = colours
-        if np.asarray(points.face_color)[:, 3].any():
-            points.face_color = np.zeros((len(looks), 4))
-
     def _make(self) -> None:
         figures = self.figures()
         self._before = figures
         self.points = points = Points(
-            figures[["y_px", "x_px"]].to_numpy(dtype=np.float64),
+            _places(figures),
             ndim=2,
             name=f"{self._owner.name}: {NAME}",
             features=figures[list(FEATURES)],
@@ -280,7 +245,7 @@ class AnnotationLayer:
             face_color="transparent",
             **placed(self._owner),
         )
-        self._style(points, figures["label"])
+        apply_looks(points, list(figures["label"]), self._mpp)
         events = points.events
         events.data.connect(self._data_event)
         events.features.connect(self._touched)
@@ -337,12 +302,13 @@ class AnnotationLayer:
         Parameters
         ----------
         at_rest : bool
-            No button is pressed: nothing can be under way, whatever was said before.
+            No button is pressed: if something is said to be under way since the last time, it ended untold.
         fresh : bool
             What is new was added, not pasted: it gets the label that is chosen.
         """
-        if at_rest:
+        if at_rest and self._abandoned:
             self._under_way = False
+        self._abandoned = at_rest and self._under_way
         points = self.points
         if points is None or self._quiet or self._under_way:
             return
@@ -415,13 +381,13 @@ def _table(figures: pd.DataFrame) -> pd.DataFrame:
     return figures[["figure", "y_px", "x_px", "label", "phase", "reader", "source"]].reset_index(drop=True)
 
 
+def _places(figures: pd.DataFrame) -> NDArray[np.float64]:
+    """Centres (n, 2) in an array of their own: napari writes into it when points are dragged."""
+    return np.array(figures[["y_px", "x_px"]], dtype=np.float64)
+
+
 def _same(features: pd.DataFrame, figures: pd.DataFrame) -> bool:
     """Whether the features are those of the figures, column by column."""
     if set(features.columns) != set(figures.columns) or len(features) != len(figures):
         return False
     return all(list(features[name]) == list(figures[name]) for name in figures.columns)
-
-
-def _rgba(colour: str) -> tuple[float, float, float, float]:
-    red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
-    return red, green, blue, 1.0

@@ -104,6 +104,7 @@ class ClickTool(QObject):
         if figures is None:
             self._annotating.say("Open an RGB image to annotate; its journal is opened in a moment.")
             return
+        figures.catch_up()  # the click before may not be drawn yet
         place = self._place(event)
         label = "mimic" if "Shift" in event.modifiers else self._annotating.label
         figure = figures.near(*place, NEAR_UM)
@@ -152,8 +153,9 @@ class ClickTool(QObject):
                 place = snapped(state.result.evidence, *place)
             figure = figures.near(*place, NEAR_UM)
         if figure is None:
-            figure = figures.notebook.add(*place, label)
-        annotating.select(figure)
+            annotating.mark(*place, label)
+        else:
+            annotating.select(figure)
 
     def _drop(self, figures: AnnotationLayer, figure: str, y_px: float, x_px: float) -> None:
         annotating = self._annotating

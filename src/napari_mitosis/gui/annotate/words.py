@@ -9,7 +9,7 @@ from qtpy.QtGui import QColor, QIcon, QPainter, QPen, QPixmap, QPolygonF
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolButton, QWidget
 
 from ...annotations.actions import Action
-from .layer import LOOKS
+from .looks import LOOKS
 
 ICON_PX = 16
 
