@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -226,6 +227,31 @@ def test_a_server_that_is_gone_for_a_while_loses_nothing(server: Server, url: st
     assert told[-1] == ""
     assert [action.kind for action in Journal(url).actions()] == ["add", "add", "relabel", "undo"]
     assert list(Notebook(Journal(url), field, "ann").figures["figure"]) == [first, second]
+
+
+def test_a_server_that_hangs_does_not_hold_the_reader(server: Server, url: str, field: Field) -> None:
+    book = Notebook(Journal(url), field, "ann")
+    book.add(1, 1)
+    with server.connect(database(url)) as connection:
+        query = "SELECT pid FROM pg_stat_activity WHERE application_name = 'napari-mitosis' AND datname = %s"
+        pids = [pid for (pid,) in connection.execute(query, [database(url)])]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        began = time.perf_counter()
+        book.add(2, 2)
+        book.add(3, 3)
+        assert time.perf_counter() - began < 3.0
+        assert book.pending == 2
+        assert "does not answer" in book.warning
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    end = time.monotonic() + 20
+    while book.pending and time.monotonic() < end:
+        book.retry()
+        time.sleep(0.05)
+    assert [action.y_px for action in Journal(url).actions()] == [1.0, 2.0, 3.0]
 
 
 def test_a_writer_that_does_not_end_does_not_hold_the_reader(server: Server, url: str, field: Field) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,6 +117,30 @@ class Database:
             with contextlib.suppress(SQLAlchemyError, sqlite3.Error):  # some errors have rolled back already
                 connection.exec_driver_sql("ROLLBACK")
             raise
+
+    @contextlib.contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Give up on a server that does not answer: the connection is cut, and whoever waits for it gets an error.
+
+        The server's own time limits do not help when it is the server that hangs. An open file needs none.
+        """
+        if self._sqlite:
+            yield
+            return
+        timer = threading.Timer(seconds, self._cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _cut(self) -> None:
+        """Shut the connection's socket, from another thread; the connection itself stays its owner's."""
+        with contextlib.suppress(Exception):  # it ended by itself in this moment
+            handle = self._connection.connection.driver_connection.fileno()  # type: ignore[union-attr]
+            with socket.fromfd(handle, socket.AF_INET, socket.SOCK_STREAM) as twin:
+                twin.shutdown(socket.SHUT_RDWR)
 
     def lost(self) -> bool:
         """Whether the file was deleted, moved or replaced while open: what is written now would vanish with it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -26,6 +27,9 @@ T = TypeVar("T")
 FIELD_COLUMNS: tuple[str, ...] = ("digest", "name", "path", "mpp", "height_px", "width_px")
 
 _WAIT_S = 0.5
+_ANSWER_S = 1.0
+_FIELD_S = 3.0
+_LONG_S = 60.0
 _CHUNK = 5000
 
 
@@ -120,7 +124,7 @@ class Journal:
             with database.write() as connection:
                 _insert(connection, [action.row() for action in actions])
 
-        self._do(write, "cannot be written", wait_s)
+        self._do(write, "cannot be written", wait_s, wait_s + _ANSWER_S)
 
     def actions(self, field: str | None = None, after: int = 0) -> list[Action]:
         """The actions, oldest first.
@@ -153,7 +157,7 @@ class Journal:
             with database.read() as connection:
                 return [_action(row) for row in connection.execute(query)]
 
-        return self._do(read, "cannot be read")
+        return self._do(read, "cannot be read", limit_s=_LONG_S if field is None else _FIELD_S)
 
     def history(self, figure: str) -> list[Action]:
         """Everything that was ever done to one figure, oldest first, with what was undone and redone."""
@@ -203,7 +207,7 @@ class Journal:
             with database.write() as connection:
                 _put_fields(connection, [row])
 
-        self._do(write, "cannot be written")
+        self._do(write, "cannot be written", limit_s=_WAIT_S + _ANSWER_S)
 
     def fields(self) -> pd.DataFrame:
         """The remembered fields, in the order in which they were last opened.
@@ -250,27 +254,29 @@ class Journal:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _do(self, work: Callable[[Database], T], what: str, wait_s: float = _WAIT_S) -> T:
+    def _do(self, work: Callable[[Database], T], what: str, wait_s: float = _WAIT_S, limit_s: float = _LONG_S) -> T:
+        """Do something with the database; a server that has not answered after `limit_s` is given up."""
         from sqlalchemy.exc import SQLAlchemyError
 
         from .database import explained
 
         with self._lock:
-            again = self._database is not None
+            again, began = self._database is not None, time.monotonic()
             while True:
                 try:
                     database = self._ready()
                 except (SQLAlchemyError, OSError) as error:
                     raise explained(error, self._where, "was deleted while open and cannot be put back") from error
                 try:
-                    database.wait(wait_s)
-                    return work(database)
+                    with database.within(limit_s):
+                        database.wait(wait_s)
+                        return work(database)
                 except (SQLAlchemyError, OSError) as error:
                     broken = database.broken()
                     if broken:
                         database.close()
                         self._database = None
-                    if not (broken and again):
+                    if not (broken and again) or time.monotonic() - began > _ANSWER_S:
                         raise explained(error, self._where, what) from error
                     again = False  # a connection that was idle for long: a new one may do, and nothing is stored twice
 
