@@ -321,12 +321,12 @@ def test_figures_are_shown_and_lead_to_their_place(opened: Any, annotate: Any, q
     for key in dock.desk.fields:
         qtbot.waitUntil(lambda key=key: dock.desk.notebook(key) is not None, timeout=20000)
     qtbot.waitUntil(lambda: dock.panel.verdict.judgement is not None, timeout=20000)
-    figures = [one for one in dock.panel.verdict.findChildren(QToolButton) if not one.icon().isNull()]
+    figures = [one for one in dock.panel.verdict.figures.findChildren(QToolButton) if not one.icon().isNull()]
     assert len(figures) == 6 + 1 + 2  # nine were found: three of them behind "more"
     assert figures[0].icon().availableSizes()[0].width() == 128
-    more = next(one for one in dock.panel.verdict.findChildren(QToolButton) if one.text() == "3 more")
+    more = next(one for one in dock.panel.verdict.figures.findChildren(QToolButton) if one.text() == "3 more")
     press(more, qtbot)
-    figures = [one for one in dock.panel.verdict.findChildren(QToolButton) if not one.icon().isNull()]
+    figures = [one for one in dock.panel.verdict.figures.findChildren(QToolButton) if not one.icon().isNull()]
     assert len(figures) == 12
     found = dock.panel.verdict.judgement.thumbnails["found"][1]
     shown = next(

@@ -15,6 +15,7 @@ import pytest
 
 from napari_mitosis.errors import DatasetError, MitosisError
 from napari_mitosis.jobs import Job, Progress
+from napari_mitosis.trainer.curves import Clock, Curves
 from napari_mitosis.trainer.process import Ended, TrainerProcess
 from napari_mitosis.trainer.runs import (
     is_running,
@@ -25,6 +26,7 @@ from napari_mitosis.trainer.runs import (
     read_run,
     unfinished,
 )
+from napari_mitosis.training.finetune.plan import FinetunePlan
 from napari_mitosis.training.process import EXITS, LOG_FILE, PROGRESS_FILE, Teller, claimed, kind_of, serve
 
 
@@ -239,3 +241,85 @@ def test_the_end_of_a_long_log(tmp_path: Path) -> None:
     (tmp_path / LOG_FILE).write_text("\n".join(f"line {i}" for i in range(5000)), encoding="utf-8")
     assert log_tail(tmp_path, 2) == "line 4998\nline 4999"
     assert log_tail(tmp_path / "nowhere") == ""
+
+
+# Curves
+
+
+def step(done: int, loss: float, **more: float) -> Progress:
+    return Progress(done, 30, "learning", {"loss": loss, **more})
+
+
+def test_curves_hold_each_step_and_each_new_f() -> None:
+    curves = Curves.of(
+        [
+            Progress(0, 3, "looking"),
+            step(5, 0.9),
+            Progress(10, 30, "fold 1 judged", {"f": 0.5, "parent_f": 0.4}),
+            step(11, 0.8, f=0.5, parent_f=0.4),
+            Progress(0, 0, "on cpu", {"f": 0.5, "parent_f": 0.4}),
+            Progress(20, 30, "fold 2 judged", {"f": 0.5, "parent_f": 0.6}),
+            step(21, 0.7, f=0.5, parent_f=0.6),
+        ]
+    )
+    assert curves.loss == [(5, 0.9), (11, 0.8), (21, 0.7)]
+    assert curves.f == [(10, 0.5), (20, 0.5)]
+    assert curves.parent_f == [(10, 0.4), (20, 0.6)]
+    assert curves.steps == 30
+
+
+def test_what_is_done_again_is_drawn_once() -> None:
+    """The run was killed at step 17, and its checkpoint is of step 12."""
+    curves = Curves.of(
+        [Progress(10, 30, "fold 1 judged", {"f": 0.5, "parent_f": 0.4}), *(step(i, 1.0) for i in (11, 17))]
+    )
+    for again in (Progress(10, 30, "fold 1 judged", {"f": 0.5, "parent_f": 0.4}), step(13, 0.6), step(14, 0.5)):
+        curves.add(again)
+    assert curves.loss == [(11, 1.0), (13, 0.6), (14, 0.5)]
+    assert curves.f == [(10, 0.5)]
+
+
+def test_the_time_left_is_told_once_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("napari_mitosis.trainer.curves.time.monotonic", lambda: now[0])
+    clock = Clock()
+    assert clock.left(Progress(1, 3, "looking")) == ""
+    assert clock.left(step(10, 1.0)) == ""  # a run that goes on: what was done before took no time now
+    now[0] += 10
+    assert clock.left(step(15, 1.0)) == "30 s left"
+    assert clock.left(Progress(0, 0, "on cpu")) == "30 s left"
+    now[0] += 290
+    assert clock.left(step(20, 1.0)) == "5 min left"
+
+
+# Plans
+
+
+def test_a_plan_from_the_journal(write_field, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    from napari_mitosis.annotations.notebook import Notebook
+    from napari_mitosis.annotations.store import Journal
+    from napari_mitosis.field import open_field
+    from napari_mitosis.trainer.plans import plan_from_journal
+
+    journal, digests = Journal(tmp_path / "journal.sqlite"), {}
+    for number, name in enumerate(("a.png", "b.png", "blank.png", "gone.png")):
+        field = open_field(write_field(name, [(40 + 10 * number, 50)]))
+        journal.remember(field)
+        digests[field.name] = field.digest
+        if number < 2:
+            Notebook(journal, field, "ada").add(40.0, 50.0)
+    (tmp_path / "gone.png").unlink()
+    chosen = [digests["a"], digests["b"]]
+
+    def planned(fields: list[str]) -> FinetunePlan:
+        return plan_from_journal(journal, "segmitos@1.0.0", fields, [digests["b"]], minutes=5)
+
+    plan = planned(chosen)
+    parts = {field.name: (field.role, len(field.figures)) for field in plan.fields}
+    assert parts == {"a": ("train", 1), "b": ("test", 1)}
+    assert [field.name for field in plan.tissue] == ["blank"]
+    assert plan.version.startswith("1.0.0+tuned.")
+    assert plan.snapshot == planned(chosen[::-1]).snapshot
+    Notebook(journal, open_field(tmp_path / "a.png"), "ada").add(90.0, 90.0, "mimic")
+    assert plan.snapshot != planned(chosen).snapshot
+    journal.close()

@@ -69,10 +69,8 @@ class TrainDock(QWidget):
         self._refresh.setInterval(REFRESH_MS)
         self._refresh.timeout.connect(self.refresh_fields)
         self._connect()
-        self._offer()
         down = self.workers.shutdown
         self.destroyed.connect(lambda: down())
-        QTimer.singleShot(0, self._first)
 
     def _connect(self) -> None:
         panel = self.panel
@@ -90,17 +88,17 @@ class TrainDock(QWidget):
         self.desk.notebook_changed.connect(self._soon)
 
     def _first(self) -> None:
-        if self._down:
+        """Read what is to be shown: only once somebody looks, since a dock may lie behind others for ever."""
+        if self._down or self.training is not None:
             return
         self._attach()
+        self._offer()
         self.workers.start(devices_job(), succeeded=self._set_devices)
         self.refresh_fields()
         self.workers.start(runs_job(), succeeded=self._listed, failed=self._failed)
 
     def _attach(self) -> None:
         """Follow the training of the window that the dock is in now."""
-        if self.training is not None:
-            return
         self.training = training_of(self)
         self.training.changed.connect(self._show_training)
         self.training.ended.connect(self._ended)
@@ -348,8 +346,11 @@ class TrainDock(QWidget):
     def showEvent(self, event: QShowEvent | None) -> None:
         """What happened while it was hidden is shown."""
         super().showEvent(event)
-        self._show_training()
-        self._soon()
+        if self.training is None:
+            QTimer.singleShot(0, self._first)
+        else:
+            self._show_training()
+            self._soon()
 
     def event(self, event: QEvent | None) -> bool:
         """Notice that the dock was taken out of its window, which is how napari closes one."""

@@ -149,6 +149,7 @@ class TrainPanel(QWidget):
         column.addWidget(self.verdict)
         column.addWidget(_section("VERSIONS"))
         column.addWidget(self.versions)
+        column.addWidget(self.verdict.figures)
         column.addStretch(1)
         self._dock, self._scroll = dock, (scroll := QScrollArea())
         scroll.setWidgetResizable(True)
@@ -254,6 +255,7 @@ class TrainPanel(QWidget):
         left = f" · {training.left}" if training.left else f" · at most about {training.run.minutes:g} min"
         self.progress.setFormat(f"%p %{left}" if progress.total else f"preparing{left}")
         self.doing.setText(f"{name}: {progress.message}" if training.running else name)
+        self.curves.setVisible(training.running or bool(training.curves.loss))
         self.curves.show_curves(training.curves)
         shown = self.log.blockCount() if self.log.toPlainText() else 0
         if shown > len(training.messages):

@@ -40,6 +40,8 @@ class VerdictView(QFrame):
     adopt_wanted : Signal()
     look_wanted : Signal(object)
         A `Thumbnail` was clicked.
+    figures : QWidget
+        The thumbnails, to be laid out wherever there is room for many.
     """
 
     adopt_wanted = Signal()
@@ -58,7 +60,9 @@ class VerdictView(QFrame):
         self.adopt.setObjectName("primary")
         self.adopt.clicked.connect(self.adopt_wanted)
         self.state = _text("faint")
-        self.gallery = QGridLayout()
+        self.figures = QWidget()
+        self.gallery = QGridLayout(self.figures)
+        self.gallery.setContentsMargins(2, 0, 2, 0)
         self.gallery.setSpacing(6)
         self.gallery.setColumnStretch(0, 1)
         self.gallery.setColumnStretch(1, 1)
@@ -67,13 +71,14 @@ class VerdictView(QFrame):
         column.setSpacing(5)
         for widget in (self.headline, self.reason, self.intervals, self.table, self.adopt, self.state):
             column.addWidget(widget)
-        column.addLayout(self.gallery)
         self.hide()
+        self.figures.hide()
 
     def show_judgement(self, judgement: Judgement | None, in_use: str = "") -> None:
         """Show what came of a run, or nothing; `in_use` is the version that is adopted now."""
         self.judgement = judgement
         self.setVisible(judgement is not None)
+        self.figures.setVisible(judgement is not None)
         self._clear()
         if judgement is None:
             return
