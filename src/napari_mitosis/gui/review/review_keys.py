@@ -154,7 +154,7 @@ class ReviewKeys:
         self.keys = {**DEFAULTS, **own}
         wrong = [name for name, key in own.items() if self.why_not(name, key) is not None]
         self.keys |= {name: DEFAULTS[name] for name in wrong}
-        if any(self.why_not(name, key) is not None for name, key in self.keys.items()):
+        if wrong and any(self.why_not(name, key) is not None for name, key in self.keys.items()):
             self.keys = dict(DEFAULTS)
 
     def why_not(self, action: str, key: str) -> str | None:
