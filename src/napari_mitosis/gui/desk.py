@@ -14,6 +14,7 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 from ..errors import JournalError, MitosisError
 from ..field import Field
 from ..jobs import Job, Progress
+from ..review.blind import BlindReadings
 from ..session import Session
 from .fields import OpenFields
 from .preferences import Preferences
@@ -78,6 +79,8 @@ class Desk(QObject):
         The detect dock is asked to take the score map away: a figure is judged by its tissue.
     closed : Signal()
         The detect dock is gone.
+    blind : BlindReadings
+        Which fields are read blind: nothing of the detector is shown of these.
     agreement : dict of key to DataFrame
         `Comparison.agreement` of the fields on which detectors were compared.
     """
@@ -106,6 +109,7 @@ class Desk(QObject):
         self.session = session
         self.fields = fields
         self.workers = workers
+        self.blind = BlindReadings()
         self.agreement: dict[Any, pd.DataFrame] = {}
         self.is_closed = False
         self._where = journal

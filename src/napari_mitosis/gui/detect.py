@@ -97,6 +97,7 @@ class DetectDock(QWidget):
         panel.step_wanted.connect(self.go)
         self._throttle.triggered.connect(self._decide)
         self.desk.detect_wanted.connect(self.run)
+        self.desk.blind.changed.connect(self._show_result)
         self.desk.tissue_wanted.connect(lambda: panel.toggles["score_map"].setChecked(False))
         session.active_changed.connect(self._show_field)
         session.closed.connect(self._field_closed)
@@ -218,10 +219,10 @@ class DetectDock(QWidget):
         if key == self.session.active:
             self._show_result()
 
-    def _show_result(self) -> None:
-        """Bring count, histogram and sliders up to date with the active field."""
+    def _show_result(self, *_: object) -> None:
+        """Bring count, histogram and sliders up to date with the active field; nothing while it is read blind."""
         state = self.session.current
-        result = state.result if state is not None else None
+        result = state.result if state is not None and not self.desk.blind.blind(self.session.active) else None
         panel = self.panel
         panel.summary.show_result(result)
         self._at = -1
@@ -278,6 +279,8 @@ class DetectDock(QWidget):
         """Centre the next (1) or previous (-1) detection, best score first."""
         state = self.session.current
         if state is None or state.result is None or not len(state.result.detections):
+            return
+        if self.desk.blind.blind(self.session.active):
             return
         frame = state.result.detections
         self._at = (self._at + step) % len(frame) if self._at >= 0 else (0 if step > 0 else len(frame) - 1)

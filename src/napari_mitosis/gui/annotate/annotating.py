@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Qt, QTimer, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QWidget
 
 from ...annotations.actions import timestamp, utc_now
-from ...review.blind import BlindReading, BlindReadings
+from ...review.blind import BlindReading
+from ..review.marker import Marker
 from .coverage_watch import CoverageWatch
 from .grave import Grave
 from .layer import AnnotationLayer
@@ -72,7 +73,8 @@ class Annotating(QObject):
         self.label = "mitosis"
         self.figure = ""
         self.visible = True
-        self.blind = BlindReadings()
+        self.blind = desk.blind
+        self._marker: Marker | None = None
         self._grave = Grave(desk.viewer, self)
         self.coverage = CoverageWatch(desk, self)
         self.veil = Veil(desk, self.blind, self)
@@ -115,6 +117,7 @@ class Annotating(QObject):
 
     def _notebook_changed(self, _key: object) -> None:
         self._follow()
+        self.point_at_nothing()
         self._set_figure("")
         self.changed.emit()
 
@@ -212,6 +215,20 @@ class Annotating(QObject):
             self.set_visible(True)
         self.tool.set_on(on)
 
+    def point_at(self, y_px: float, x_px: float) -> None:
+        """Put ticks about a place of the active field."""
+        state, dock = self.desk.session.current, self.desk.parent()
+        if state is None or state.field.mpp is None or not isinstance(dock, QWidget):
+            return
+        if self._marker is None:
+            self._marker = Marker(self.desk.viewer, dock)
+        self._marker.show(self.desk.fields.layer(str(self.key)), (y_px, x_px), state.field.mpp)
+
+    def point_at_nothing(self) -> None:
+        """Take the ticks away."""
+        if self._marker is not None:
+            self._marker.hide()
+
     # The selected figure
 
     def select(self, figure: str) -> None:
@@ -275,6 +292,8 @@ class Annotating(QObject):
         self.tool.set_on(False)
         self.coverage.stop()
         self.veil.stop()
+        if self._marker is not None:
+            self._marker.remove()
         viewer = self.desk.viewer
         viewer.layers.events.removed.disconnect(self._layer_removed)
         self.desk.notebook_changed.disconnect(self._notebook_changed)

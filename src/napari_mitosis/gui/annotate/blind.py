@@ -159,7 +159,9 @@ class BlindPanel(QWidget):
             return
         one = self.agreement.disagreements.iloc[at]
         owner = self._desk.fields.layer(str(self.annotating.key))
-        look_at(self._desk.viewer, owner, (float(one["y_px"]), float(one["x_px"])))
+        place = (float(one["y_px"]), float(one["x_px"]))
+        look_at(self._desk.viewer, owner, place)
+        self.annotating.point_at(*place)
         if one["figure"]:
             self.annotating.select(str(one["figure"]))
 

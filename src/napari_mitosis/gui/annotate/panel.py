@@ -10,6 +10,7 @@ from qtpy.QtWidgets import (
     QButtonGroup,
     QCheckBox,
     QComboBox,
+    QLabel,
     QListWidget,
     QPushButton,
     QToolButton,
@@ -27,6 +28,12 @@ from .words import done, faint, label_icon, moment, row, section, tool
 
 if TYPE_CHECKING:
     from ..desk import Desk
+
+MODE_STYLE = """
+QPushButton#mode { padding: 6px 10px; border-radius: 4px; font-weight: bold; border: 1px solid #00813a; }
+QPushButton#mode:checked { background: #00813a; color: white; }
+QPushButton#mode:disabled { color: #5b6270; border: 1px solid #5b6270; }
+"""
 
 OPEN_FIRST = "Open an RGB image first (File > Open, or File > Open Sample)."
 OPENING = "The journal of this field is being opened…"
@@ -54,7 +61,7 @@ class AnnotatePanel(QWidget):
 
     def _make_mode(self) -> None:
         self.mode = QPushButton("Click to annotate")
-        self.mode.setObjectName("primary")
+        self.mode.setObjectName("mode")
         self.mode.setCheckable(True)
         self.mode.setToolTip(
             f"A click on the tissue marks a figure, Shift+click a mimic; a drag of a figure moves it, a drag of tissue "
@@ -105,12 +112,12 @@ class AnnotatePanel(QWidget):
         self.history.setToolTip("Everything that was ever done to this figure, newest first")
 
     def _lay_out(self) -> None:
-        self.setStyleSheet(STYLE)
+        self.setStyleSheet(STYLE + MODE_STYLE)
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 6, 8, 6)
         column.setSpacing(5)
         column.addWidget(self.mode)
-        column.addLayout(row(faint("marks"), *self.labels.values()))
+        column.addLayout(row(QLabel("A click marks"), None, *self.labels.values()))
         column.addWidget(self.snap)
         column.addWidget(self.shown)
         column.addWidget(self.message)
@@ -135,8 +142,8 @@ class AnnotatePanel(QWidget):
         self.label.activated.connect(lambda _: self._relabel())
         self.phase.activated.connect(lambda _: self._relabel())
         self.delete.clicked.connect(self._delete)
-        shared.toggled.connect(self.mode.setChecked)
-        self.mode.setChecked(shared.on)
+        shared.toggled.connect(self._show_mode)
+        self._show_mode(shared.on)
         self.snap.setChecked(shared.snap)
         self.shown.setChecked(annotating.visible)
         self.labels[annotating.label].setChecked(True)
@@ -148,6 +155,10 @@ class AnnotatePanel(QWidget):
         self._desk.closed.connect(self._closed)
 
     # What the reader does
+
+    def _show_mode(self, on: bool) -> None:
+        self.mode.setChecked(on)
+        self.mode.setText("Clicks mark figures: on" if on else "Click to annotate")
 
     def _set_snap(self, on: bool) -> None:
         self.annotating.tool.snap = on

@@ -9,6 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
+    QLabel,
     QProgressBar,
     QSpinBox,
     QTableWidget,
@@ -104,7 +105,7 @@ class SecondLookPanel(QWidget):
         column.addWidget(self.share)
         column.addLayout(row(self.unseen, self.go_unseen, None))
         column.addWidget(section("BELOW THE THRESHOLD"))
-        column.addLayout(row(faint("the best"), self.count, None))
+        column.addLayout(row(QLabel("the best"), self.count, QLabel("that the rule leaves out"), None))
         column.addWidget(self.table, 1)
         column.addLayout(row(self.mitosis, self.mimic, self.skip, None))
         column.addWidget(self.summary)
@@ -185,8 +186,12 @@ class SecondLookPanel(QWidget):
         """Centre a candidate."""
         if 0 <= at < len(self.looks):
             one = self.looks.iloc[at]
-            owner = self._desk.fields.layer(str(self._desk.session.active))
-            look_at(self._desk.viewer, owner, (float(one["y_px"]), float(one["x_px"])))
+            owner, place = (
+                self._desk.fields.layer(str(self._desk.session.active)),
+                (float(one["y_px"]), float(one["x_px"])),
+            )
+            look_at(self._desk.viewer, owner, place)
+            self.annotating.point_at(*place)
 
     def _judge(self, label: str) -> None:
         at, notebook = self.table.currentRow(), self.annotating.notebook
@@ -231,6 +236,7 @@ class SecondLookPanel(QWidget):
         centre = coverage.next_view((y1 - y0) * shrink, (x1 - x0) * shrink)
         if centre is None:
             return
+        self.annotating.point_at_nothing()
         viewer = self._desk.viewer
         owner = self._desk.fields.layer(str(key))
         camera = getattr(viewer, "scene", viewer).camera
