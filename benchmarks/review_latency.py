@@ -93,7 +93,7 @@ def measure(path: Path | None, keys: int, mpp: float, profile: bool) -> None:
         busy.append(1000 * (time.thread_time() - worked))
         canvas.frameSwapped.disconnect(loop.quit)
         assert queue.decided == decided + 1, "a key press that judged nothing"
-        QTest.qWait(150)  # a reader needs longer
+        QTest.qWait(400)  # a reader needs longer
     report("handled (on disk, camera set)", handled)
     report("drawn (frame swapped, canvas drawing included)", drawn)
     report("processor time of the window's thread for it", busy)

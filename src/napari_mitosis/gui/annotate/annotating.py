@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 KEY = "Shift-M"
 """Switches click-to-annotate on and off."""
 
-PAUSE_MS = 80
+PAUSE_MS = 150
 WATCH_MS = 1000
 """How often layers are compared with what they showed: arrays can be written to without a word."""
 

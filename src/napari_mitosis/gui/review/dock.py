@@ -26,7 +26,7 @@ from .reviewing import Reviewing
 from .thumbnails import Thumbnails
 
 WIDTH_PX = 456
-PAUSE_MS = 80
+PAUSE_MS = 150
 """The Points layer's selection follows in a pause of the keys."""
 
 

@@ -78,7 +78,7 @@ class CandidateDelegate(QStyledItemDelegate):
         if painter is None or row is None or state_of is None:
             return
         queue = self._reviewing.queue
-        y_px, x_px, score, _, kept = queue.frame.iloc[row, :5]
+        y_px, x_px, score, kept = (queue.frame[name].to_numpy()[row] for name in ("y_px", "x_px", "score", "kept"))
         state = str(queue.notes["state"].iloc[row])
         painter.save()
         cell = QRect(option.rect.topLeft(), CELL - QSize(GAP_PX, GAP_PX))
