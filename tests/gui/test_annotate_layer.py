@@ -265,7 +265,8 @@ class Clumsy:
 
     def do_defaults(self, points: Any, _notebook: Any) -> None:
         label = self.dice.choice([*LABELS, "nonsense"])
-        points.feature_defaults = dict.fromkeys(points.features.columns, "") | {"label": label}
+        if len(points.data):  # napari takes no text for the empty columns of an empty layer
+            points.feature_defaults = dict.fromkeys(points.features.columns, "") | {"label": label}
 
     def do_style(self, points: Any, _notebook: Any) -> None:
         points.current_size = 33

@@ -245,8 +245,6 @@ class Annotating(QObject):
     def set_label(self, label: str) -> None:
         """The label of what is marked next."""
         self.label = label
-        if self.current is not None:
-            self.current.set_default()
 
     def say(self, text: str) -> None:
         """Tell the reader something, in the docks and in the window's status."""

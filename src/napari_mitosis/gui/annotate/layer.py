@@ -220,12 +220,6 @@ class AnnotationLayer:
                 points.selected_data = rows
         self._before = figures
 
-    def set_default(self) -> None:
-        """What is added next gets the label that is chosen now."""
-        if self.points is not None:
-            with self._quietly():
-                self.points.feature_defaults = dict.fromkeys(FEATURES, "") | {"label": self._label()}
-
     def figures(self) -> pd.DataFrame:
         """What there is to show: figure, y_px, x_px, label, phase, reader, source; without those filtered out."""
         figures = _table(self.notebook.figures)
