@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 DOCK_PX = 456
 """Width of the docks: that of the widest, so that nothing moves when another one comes to the front."""
 
+_LOADED_MS = 3000
+
 
 def launch(paths: Sequence[Path], detect: bool = True, mpp: float | None = None) -> None:
     """Open napari and return when its window is closed.
@@ -38,6 +41,8 @@ def launch(paths: Sequence[Path], detect: bool = True, mpp: float | None = None)
     """
     viewer, _ = open_window(paths, detect, mpp)
     viewer.show()
+    # What is loaded by then stays: left out of full collections, which would stop the window for half a second.
+    QTimer.singleShot(_LOADED_MS, gc.freeze)
     napari.run()
 
 
