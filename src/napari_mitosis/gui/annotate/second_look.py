@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -115,9 +116,9 @@ class SecondLookPanel(QWidget):
         self.go_unseen.clicked.connect(self._go_unseen)
         self.count.valueChanged.connect(lambda _: self._show())
         self.table.currentCellChanged.connect(lambda at, *_: self.go(at))
-        self.mitosis.clicked.connect(lambda: self._judge("mitosis"))
-        self.mimic.clicked.connect(lambda: self._judge("mimic"))
-        self.skip.clicked.connect(self._skip)
+        self.mitosis.clicked.connect(lambda: self.judge("mitosis"))
+        self.mimic.clicked.connect(lambda: self.judge("mimic"))
+        self.skip.clicked.connect(self.put_off)
         self.coverage.changed.connect(self._covered)
         self.annotating.changed.connect(self._refresh)
         self.annotating.result_changed.connect(self._refresh)
@@ -193,7 +194,8 @@ class SecondLookPanel(QWidget):
             look_at(self._desk.viewer, owner, place)
             self.annotating.point_at(*place)
 
-    def _judge(self, label: str) -> None:
+    def judge(self, label: str) -> None:
+        """Put the label of the chosen candidate on record, and go on; the first one is chosen where none is."""
         at, notebook = self.table.currentRow(), self.annotating.notebook
         state = self._desk.session.current
         if notebook is None or state is None or state.result is None:
@@ -207,7 +209,8 @@ class SecondLookPanel(QWidget):
         judge(notebook, *place, label, source=state.result.evidence.model, score=float(one["score"]), figure=figure)
         self._next(at)
 
-    def _skip(self) -> None:
+    def put_off(self) -> None:
+        """Leave the chosen candidate unjudged, and go on."""
         at = self.table.currentRow()
         if 0 <= at < len(self.looks):
             one = self.looks.iloc[at]
@@ -215,6 +218,17 @@ class SecondLookPanel(QWidget):
             self._skipped.setdefault(self._desk.session.active, set()).add(place)
             self._fill(at)
         self._next(at)
+
+    def step(self, by: int) -> None:
+        """The next candidate, whatever is on record of it, or the one before."""
+        at = self.table.currentRow() + by
+        if len(self.looks):
+            self.table.setCurrentCell(min(max(at, 0), len(self.looks) - 1), 0)
+
+    def show_keys(self, keys: Mapping[str, str]) -> None:
+        """Write the keys of the review on the buttons."""
+        for name, button in (("mitosis", self.mitosis), ("mimic", self.mimic), ("skip", self.skip)):
+            button.setText(f"{name.capitalize()}  {keys[name]}")
 
     def _next(self, at: int) -> None:
         """Go to the next candidate that was not judged; stay at the end."""

@@ -26,6 +26,9 @@ from .reviewing import Reviewing
 from .thumbnails import Thumbnails
 
 WIDTH_PX = 456
+SECOND = 2
+"""Place of the tab of the second look."""
+
 PAUSE_MS = 150
 """The Points layer's selection follows in a pause of the keys."""
 
@@ -98,6 +101,7 @@ class ReviewDock(QWidget):
             self.panel.magnification.setCurrentIndex(max(0, self.panel.magnification.findData(self.magnification)))
         self._connect()
         self.keys.bind(self.actions_by_name())
+        self._show_keys()
         self._show_trouble(desk.warning)
         self._show_rows()
         self._show_present(False)
@@ -109,7 +113,9 @@ class ReviewDock(QWidget):
             scroll.setWidgetResizable(True)
             scroll.setFrameShape(QScrollArea.Shape.NoFrame)
             scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-            scroll.setWidget(kind(self.desk))
+            scroll.setWidget(part := kind(self.desk))
+            if isinstance(part, SecondLookPanel):
+                self.second = part
             self.tabs.addTab(scroll, title)
         self.tabs.setCornerWidget(self.browser.switch, Qt.Corner.TopRightCorner)
 
@@ -131,19 +137,31 @@ class ReviewDock(QWidget):
         panel.reader_entered.connect(self._set_reader)
         panel.keys_wanted.connect(self._change_keys)
         self.browser.chosen.connect(reviewing.look_at)
+        self.tabs.currentChanged.connect(self._tab_changed)
 
     def actions_by_name(self) -> dict[str, Callable[[], object]]:
         """What each key and button does."""
-        reviewing = self.reviewing
-        actions: dict[str, Callable[[], object]] = {name: partial(reviewing.set_phase, name) for name in PHASES}
-        actions |= {name: partial(reviewing.say, name) for name in LABELS}
+        reviewing, looking = self.reviewing, self.second
+        actions: dict[str, Callable[[], object]] = {
+            name: self._either(partial(reviewing.set_phase, name), _nothing) for name in PHASES
+        }
+        for name in LABELS:
+            actions[name] = self._either(partial(reviewing.say, name), partial(looking.judge, name))
         return actions | {
-            "skip": reviewing.skip,
-            "next": partial(reviewing.go, 1),
-            "back": partial(reviewing.go, -1),
+            "skip": self._either(reviewing.skip, looking.put_off),
+            "next": self._either(partial(reviewing.go, 1), partial(looking.step, 1)),
+            "back": self._either(partial(reviewing.go, -1), partial(looking.step, -1)),
             "undo": partial(reviewing.turn, True),
             "redo": partial(reviewing.turn, False),
         }
+
+    def _either(self, queue: Callable[[], object], second: Callable[[], object]) -> Callable[[], object]:
+        """What a key does to the present candidate of the queue, or to that of the second look, which is in front."""
+
+        def act() -> object:
+            return second() if self._second else queue()
+
+        return act
 
     # Showing
 
@@ -167,7 +185,7 @@ class ReviewDock(QWidget):
         self.panel.show_present()
         self.browser.show_present()
         present, state, key = self.reviewing.present, self.desk.session.current, self.reviewing.key
-        if present is None or state is None or state.field.mpp is None:
+        if present is None or state is None or state.field.mpp is None or self._second:
             self.marker.hide()
             return
         owner = self.desk.fields.layer(str(key))
@@ -208,8 +226,24 @@ class ReviewDock(QWidget):
             self.empty.say(
                 "The detector found nothing", "Lower its threshold in the detect dock, or mark by hand.", None
             )
-        self.empty.setVisible(not len(queue))
-        self.panel.setVisible(bool(len(queue)))
+        self._show_parts()
+
+    def _show_parts(self) -> None:
+        """The queue's panel, or what to do without one; neither above the second look, which has its own candidates."""
+        there = bool(len(self.reviewing.queue))
+        panel, empty = there and not self._second, not there and not self._second
+        # Hidden first: both at once, if only for a moment, would make the window grow, and it stays so.
+        for part, yes in sorted(((self.panel, panel), (self.empty, empty)), key=lambda pair: pair[1]):
+            part.setVisible(yes)
+
+    @property
+    def _second(self) -> bool:
+        """Whether the second look is in front: its candidates are those that keys judge."""
+        return self.tabs.currentIndex() == SECOND
+
+    def _tab_changed(self) -> None:
+        self._show_parts()
+        self._show_present(False)
 
     def _help_out(self) -> None:
         """The button of the empty state."""
@@ -263,7 +297,11 @@ class ReviewDock(QWidget):
     def _keys_changed(self, *_: object) -> None:
         if not self._down and not self.desk.is_closed:
             self.keys.bind(self.actions_by_name())
-            self.panel.show_keys()
+            self._show_keys()
+
+    def _show_keys(self) -> None:
+        self.panel.show_keys()
+        self.second.show_keys({name: self.keys.pretty(name) for name in ("mitosis", "mimic", "skip")})
 
     # Coming and going
 
@@ -326,6 +364,10 @@ class ReviewDock(QWidget):
             self._was_docked = self.parent() is not None
         done: bool = super().event(event)
         return done
+
+
+def _nothing() -> None:
+    """What a key does where it has no meaning."""
 
 
 class _Empty(QWidget):

@@ -279,6 +279,7 @@ class Reviewing(QObject):
 
     def _active_changed(self, _key: Any) -> None:
         self._finished = False
+        self.said.emit("")  # what was said is about another field
         self.rows_changed.emit()
         self.present_changed.emit(False)
 
