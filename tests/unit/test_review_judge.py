@@ -49,10 +49,10 @@ def test_the_nearest_pair_is_linked_first() -> None:
 
 def test_five_micrometres_link_and_a_little_more_do_not() -> None:
     at = np.array([(100.0, 100.0)])
-    assert link(at, at + [0, LINK_UM / MPP], MPP).tolist() == [0]
-    assert link(at, at + [0, LINK_UM / MPP + 0.01], MPP).tolist() == [-1]
+    assert link(at, at + np.array([0, LINK_UM / MPP]), MPP).tolist() == [0]
+    assert link(at, at + np.array([0, LINK_UM / MPP + 0.01]), MPP).tolist() == [-1]
     # The same pixels, another um/px.
-    assert link(at, at + [0, LINK_UM / MPP], 2 * MPP).tolist() == [-1]
+    assert link(at, at + np.array([0, LINK_UM / MPP]), 2 * MPP).tolist() == [-1]
 
 
 def test_nothing_links_with_nothing() -> None:
