@@ -37,6 +37,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 CUT = 524
 """The phantom field is cut here into an upper and a lower field, through no figure."""
 
+HEIGHT = 900
 MINUTES = 0.02
 NEAR_PX = 30.0
 LOOK_MS = 60_000
@@ -139,7 +140,7 @@ def open_window(make_napari_viewer: Any, qtbot: Any, tmp_path: Path) -> Iterator
     def opened() -> Window:
         viewer, dock = app.open_window([tmp_path / "upper.tif", tmp_path / "lower.tif"], detect=False)
         viewer.show()
-        viewer.window.resize(1400, 900)
+        viewer.window.resize(1400, HEIGHT)
         qtbot.wait(200)
         windows.append(Window(viewer, dock, qtbot))
         return windows[-1]
@@ -254,6 +255,7 @@ def test_detect_review_correct_retrain_adopt_detect_restart(open_window: Any, tr
     window.wait_for_result(parent)
     window.tab("Candidates")
     upper = window.judge_all(review, truth["upper"])
+    assert detect.window().height() == HEIGHT, "the window is as large as the reader made it"
     assert min(upper.values()) >= 1
     declare_complete(window, review)
 
