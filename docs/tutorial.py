@@ -241,7 +241,7 @@ def first_field(reader: Reader) -> None:
         at = look.looks.iloc[row]
         yes = reader.is_mitosis("field 1", float(at["y_px"]), float(at["x_px"]))
         if not look.looks["label"].iloc[row]:
-            reader.click(look.mitosis if yes else look.mimic)
+            reader.strike(Qt.Key.Key_G if yes else Qt.Key.Key_W)
     reader.wait(1)
     reader.picture("second-look")
 
@@ -279,13 +279,35 @@ def train(reader: Reader) -> None:
     reader.until(lambda: panel.verdict.judgement is not None, "verdict", 1800)
     reader.wait(1)
     scroll: Any = dock.findChild(QScrollArea)
-    scroll.ensureWidgetVisible(panel.verdict)
+    scroll.ensureWidgetVisible(panel.verdict.adopt)
     reader.picture("verdict")
     print(panel.verdict.reason.text())
-    if panel.verdict.judgement.verdict.offered:
-        reader.click(panel.verdict.adopt)
-        reader.picture("adopted")
-        reader.click(panel.versions.back)
+    assert panel.verdict.judgement.verdict.offered
+    reader.click(panel.verdict.adopt)
+    scroll.verticalScrollBar().setValue(panel.verdict.y())
+    reader.picture("adopted")
+    detect(reader)
+    reader.viewer.reset_view()
+    reader.picture("again")
+    reader.tab("Train")
+    reader.click(panel.versions.back)
+    assert reader.detect.panel.run_panel.chosen.name == "segmitos@1.0.0"
+
+
+def headless(home: Path) -> None:
+    """The same journal on the command line."""
+    commands = (
+        ("journal", "fields"),
+        ("journal", "log", "field 1", "--last", "5"),
+        ("journal", "export", "--format", "geojson", "--out", str(home / "geojson")),
+        ("journal", "snapshot", str(home / "set.json")),
+        ("journal", "check"),
+        ("finetune", "--fields", "field 1,field 2", "--minutes", "0.02", "--out", str(home / "run")),
+        ("finetune", "--out", str(home / "run"), "--adopt"),
+    )
+    program = "from napari_mitosis.cli.app import main; main()"
+    for command in commands:
+        subprocess.run([sys.executable, "-c", program, *command], check=True)
 
 
 def go_through(home: Path) -> None:
@@ -298,6 +320,7 @@ def go_through(home: Path) -> None:
     finally:
         reader.detect.shutdown()
         reader.viewer.close()
+    headless(home)
 
 
 def main() -> int:
