@@ -283,6 +283,7 @@ def test_detect_review_correct_retrain_adopt_detect_restart(open_window: Any, tr
     # Detect again, with the new version.
     window.tab("Detect")
     assert detect.panel.run_panel.chosen.name == child
+    assert f"F {judgement.verdict.child.f:.2f}, its parent" in detect.panel.run_panel.headline.text()
     press(detect.panel.run_panel.run, qtbot)
     assert len(window.wait_for_result(child).candidates)
     assert (detect.session.current.field.name, detect.session.current.result.evidence.model) == ("upper", child)

@@ -31,6 +31,11 @@ class CardView(QLabel):
 
 def headline(card: ModelCard) -> str:
     """The best known figure of a card in one line."""
+    tuned = card.finetuned
+    if not card.measures and {"parent", "child", "judged_on"} <= set(tuned):
+        fields = int(tuned["judged_on"]["fields"])
+        on = f"{fields} field{'s' if fields != 1 else ''} of yours"
+        return f"F {tuned['child']['f']:.2f}, its parent {tuned['parent']['f']:.2f}, on {on}"
     if not card.measures:
         return "not measured yet"
     first = card.measures[0]
