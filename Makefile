@@ -41,7 +41,7 @@ types:
 	$(BIN)/mypy
 
 pytest:
-	$(BIN)/python -m pytest -q --durations=15
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=15
 
 build:
 	$(BIN)/python -m build
