@@ -111,7 +111,7 @@ def test_training_changes_the_child_and_its_loss_is_told(fields, tmp_path):
     assert any(not torch.equal(child[k], parent[k]) for k in child)
     assert outcome.card.finetuned["blend"] == 1.0
     assert any("loss" in m for _, m in metrics)
-    assert {"f", "parent_f"} <= metrics[-1][1].keys()
+    assert metrics[-1][1] == {"f": outcome.verdict.child.f, "parent_f": outcome.verdict.parent.f}
     steps = [p for p, _ in metrics if p.total == 2 * 3]  # two folds and the child, two steps each
     assert steps[-1].done == 6
     assert [p.done for p in steps] == sorted(p.done for p in steps)

@@ -81,6 +81,9 @@ def finetune(plan: FinetunePlan, folder: Path, recipe: TuneRecipe = RECIPE) -> J
         yield from run.fold(number, schedule)
     child, choice = yield from run.child(schedule)
     verdict = judge((yield from run.judged(child, choice)), plan.seed)
+    # The curve ends where the verdict is: so far the child was counted under its own rule only.
+    metrics = {"f": verdict.child.f, "parent_f": verdict.parent.f}
+    yield Progress(run.done, run.done, "parent and child compared", metrics)
     save_child(folder / CHILD_FILE, child)
     card = child_card(look, plan, choice, verdict, schedule)
     Outcome(folder, card, verdict, tuple(f.digest or f.path for f in plan.fields)).save()
