@@ -52,8 +52,8 @@ def test_keys_judge_what_is_chosen_in_the_list(review: Any, qtbot: Any) -> None:
 def test_only_its_own_candidate_is_marked_and_its_buttons_are_in_view(review: Any, qtbot: Any) -> None:
     assert review.panel.isHidden()
     assert review.marker.place_px is None
-    for button in (review.second.mitosis, review.second.mimic, review.second.skip):
-        assert not button.visibleRegion().isEmpty()
+    for button in (review.second.mitosis, review.second.mimic, review.second.skip):  # once the dock is laid out
+        qtbot.waitUntil(lambda b=button: not b.visibleRegion().isEmpty(), timeout=5000)
     assert review.second.mitosis.text() == "Mitosis  G"
     review.tabs.setCurrentIndex(0)
     assert review.panel.isVisible()
