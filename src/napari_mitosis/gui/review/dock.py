@@ -20,7 +20,7 @@ from ..preferences import Preferences
 from .browser import Browser
 from .keys_dialog import KeysDialog
 from .marker import DEFAULT, MAGNIFICATIONS, Marker, look_at, zoom_for
-from .queue_panel import STYLE, QueuePanel
+from .queue_panel import STYLE, TALL, QueuePanel
 from .review_keys import ReviewKeys
 from .reviewing import Reviewing
 from .thumbnails import Thumbnails
@@ -66,6 +66,7 @@ class ReviewDock(QWidget):
         self.empty = _Empty()
         self.empty.button.clicked.connect(self._help_out)
         self._column.addWidget(self.trouble)
+        self.empty.setSizePolicy(*TALL)
         self._column.addWidget(self.empty)
         self._start(desk_of(viewer))
 
@@ -83,6 +84,7 @@ class ReviewDock(QWidget):
         self.marker = Marker(self.viewer, self)
         self.magnification = closeness if closeness in MAGNIFICATIONS else DEFAULT
         self._content = QWidget()
+        self._content.setSizePolicy(*TALL)
         column = QVBoxLayout(self._content)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(6)

@@ -30,6 +30,9 @@ from .reviewing import Reviewing
 from .table import COLOURS
 from .thumbnails import Thumbnails
 
+# Of what fills a dock: napari gives half of the dock to a stretch below anything less.
+TALL = (QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+
 STYLE = """
 QLabel#faint { color: #9aa3b2; }
 QLabel#place { font-size: 21px; font-weight: bold; }
