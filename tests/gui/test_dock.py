@@ -317,25 +317,16 @@ def test_the_dock_fits_its_width(detected: Any, qtbot: Any) -> None:
         assert part.geometry().right() < dock.width()
 
 
-def test_it_opens_in_under_a_second() -> None:
-    """Measured in fresh processes, after napari's own window is there; processor time, for CI shares its cores.
-
-    The best of three: what else runs on a core slows its cache and its twin, and never makes a start quicker.
-    """
+def test_it_opens_without_torch() -> None:
+    """In a fresh process; `benchmarks/start.py` has the seconds."""
     code = (
-        "import time, napari; v = napari.Viewer(show=True); t = time.process_time();"
+        "import sys, napari; v = napari.Viewer(show=True);"
         "from napari_mitosis.gui.detect import DetectDock; d = DetectDock(v);"
-        "v.window.add_dock_widget(d); d.panel.repaint(); print('SECONDS', time.process_time() - t);"
-        "import sys; print('TORCH', 'torch' in sys.modules); v.close()"
+        "v.window.add_dock_widget(d); d.panel.repaint(); print('TORCH', 'torch' in sys.modules); v.close()"
     )
-    seconds = []
-    for _ in range(3):
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=90)
-        assert done.returncode == 0, done.stderr
-        words = done.stdout.split()
-        assert words[words.index("TORCH") + 1] == "False"
-        seconds.append(float(words[words.index("SECONDS") + 1]))
-    assert min(seconds) < 1.0, seconds
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=90)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-2:] == ["TORCH", "False"]
 
 
 def test_napari_opens_the_dock_from_its_menu(make_napari_viewer: Any) -> None:
