@@ -25,8 +25,8 @@ def one_system(path: Path, name: str, verify: bool, runs: int) -> dict[str, obje
     import torch
 
     from napari_mitosis import jobs
-    from napari_mitosis.decide import decide
-    from napari_mitosis.field import open_field
+    from napari_mitosis.decision.decide import decide
+    from napari_mitosis.fields.field import open_field
     from napari_mitosis.inference.predict import predict
     from napari_mitosis.inference.verify import verify as look_again
     from napari_mitosis.models.registry import load_detector

@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 
 from napari_mitosis import jobs
-from napari_mitosis.decide import decide
-from napari_mitosis.field import Field, open_field
+from napari_mitosis.decision.decide import decide
+from napari_mitosis.fields.field import Field, open_field
 from napari_mitosis.inference.predict import predict
 from napari_mitosis.models.registry import Detector, load_detector
 from napari_mitosis.models.segmitos import SegMitos

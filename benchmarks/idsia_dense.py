@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from napari_mitosis import jobs
-from napari_mitosis.field import Field, open_field
+from napari_mitosis.fields.field import Field, open_field
 from napari_mitosis.inference.memory import kept_memory
 from napari_mitosis.inference.predict import predict
 from napari_mitosis.models.idsia import WINDOW_PX, IdsiaNet, mirrored

@@ -16,8 +16,8 @@ import numpy as np
 from napari_mitosis.annotations.actions import Action, new_id
 from napari_mitosis.annotations.notebook import Notebook
 from napari_mitosis.annotations.store import Journal
-from napari_mitosis.decide import Rule
-from napari_mitosis.field import Field
+from napari_mitosis.decision.decide import Rule
+from napari_mitosis.fields.field import Field
 
 PER_FIELD = 500
 

@@ -22,8 +22,8 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 from skimage.measure import label, regionprops
 
-from napari_mitosis.decide import Decider, Rule
-from napari_mitosis.evidence import Evidence
+from napari_mitosis.decision.decide import Decider, Rule
+from napari_mitosis.decision.evidence import Evidence
 
 BASE = Rule(smoothing_um=1.0, threshold="otsu", min_area_um2=10, min_score=0.3)
 

@@ -12,7 +12,7 @@ import tifffile
 
 from napari_mitosis.datasets.phantom import PHANTOM_MPP, phantom
 from napari_mitosis.datasets.sample import Sample
-from napari_mitosis.samples import RECIPES
+from napari_mitosis.datasets.samples import RECIPES
 
 
 def save(sample: Sample, folder: Path) -> None:

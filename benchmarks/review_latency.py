@@ -110,7 +110,7 @@ def add_phantom(viewer: object, mpp: float) -> None:
     """A drawn field of 2084 x 2084 px."""
     import numpy as np
 
-    from napari_mitosis.samples import hotspot, mimics
+    from napari_mitosis.datasets.samples import hotspot, mimics
 
     one, other = hotspot()[0][0], mimics()[0][0]
     rows = [np.concatenate([one, other, one], axis=1), np.concatenate([other, one, other], axis=1)]

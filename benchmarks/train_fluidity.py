@@ -31,7 +31,7 @@ from qtpy.QtCore import QEventLoop, Qt, QTimer
 
 from napari_mitosis.annotations.notebook import Notebook
 from napari_mitosis.annotations.store import Journal
-from napari_mitosis.field import open_field
+from napari_mitosis.fields.field import open_field
 from napari_mitosis.gui.app import open_window
 from napari_mitosis.gui.train.dock import TrainDock
 

@@ -28,11 +28,11 @@ from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QScrollArea, QTabBar, QWidget
 
+from napari_mitosis.datasets.samples import sample_folder
 from napari_mitosis.gui.annotate.blind import BlindPanel
 from napari_mitosis.gui.annotate.panel import AnnotatePanel
 from napari_mitosis.gui.annotate.second_look import SecondLookPanel
 from napari_mitosis.gui.app import open_window
-from napari_mitosis.samples import sample_folder
 
 IMAGES = Path(__file__).resolve().parent / "images"
 SIZE = (1400, 900)

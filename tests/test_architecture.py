@@ -16,33 +16,19 @@ MAX_FUNCTION_LINES = 60
 
 # From the ground up; a part imports its own floor and those below it.
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "resolution", "pixels", "field", "tables", "evidence"}),
-    frozenset(
-        {
-            "jobs",
-            "decide",
-            "blobs",
-            "candidates",
-            "peaks",
-            "labels",
-            "calibrate",
-            "agreement",
-            "estimate_boxes",
-            "grade",
-            "evaluate",
-            "sweep",
-            "overlay",
-            "reader",
-        }
-    ),
-    frozenset({"models", "datasets", "annotations", "samples"}),
-    frozenset({"inference", "training"}),
-    frozenset({"session", "review", "trainer"}),
-    frozenset({"batch", "measure", "compare", "crop_recall"}),
+    frozenset({"errors", "tables"}),
+    frozenset({"jobs", "fields"}),
+    frozenset({"decision", "measures"}),
+    frozenset({"models", "datasets", "annotations"}),
+    frozenset({"inference"}),
+    frozenset({"training"}),
+    frozenset({"finetune"}),
+    frozenset({"session", "review"}),
+    frozenset({"batches"}),
     frozenset({"cli", "gui"}),
 )
 QT = frozenset({"napari", "magicgui", "qtpy", "superqt", "pyqtgraph", "qtawesome", "PyQt5", "PyQt6", "PySide6"})
-MAY_TORCH = frozenset({"models", "inference", "training"})
+MAY_TORCH = frozenset({"models", "inference", "training", "finetune"})
 # The command line opens the window; nothing else outside gui/ knows that there is one.
 LAUNCHER = "napari_mitosis.gui.app"
 FORBIDDEN_MODULES = frozenset({"pickle", "dill", "joblib", "marshal", "shelve"})

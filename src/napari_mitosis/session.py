@@ -16,14 +16,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from .decide import Decider, Rule
-from .evidence import Evidence
-from .field import Field
+from .decision.decide import Decider, Rule
+from .decision.evidence import Evidence
+from .fields.field import Field
 from .inference.cache import EvidenceCache
 from .jobs import Job, Progress
 
 if TYPE_CHECKING:
-    from .grade import Density
+    from .measures.grade import Density
     from .models.card import ModelCard
 
 
@@ -110,7 +110,7 @@ class Request:
 
     def run(self) -> Result:
         """Decide. Milliseconds; the network does not run."""
-        from .grade import mitotic_density  # scipy.stats loads slowly: first in the worker of a detection
+        from .measures.grade import mitotic_density  # scipy.stats loads slowly: first in the worker of a detection
 
         decider, rule = self.decider, self.rule
         detections = decider.decide(rule)

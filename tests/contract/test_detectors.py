@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from napari_mitosis import jobs
-from napari_mitosis.decide import Rule, decide
+from napari_mitosis.decision.decide import Rule, decide
+from napari_mitosis.decision.evidence import CANDIDATE_COLUMNS
 from napari_mitosis.errors import MitosisError, UnknownResolution, WeightsError
-from napari_mitosis.evidence import CANDIDATE_COLUMNS
-from napari_mitosis.field import Field
+from napari_mitosis.fields.field import Field
 from napari_mitosis.inference.cache import EvidenceCache
 from napari_mitosis.inference.predict import predict
 from napari_mitosis.models.card import ModelCard

@@ -22,7 +22,7 @@ from napari_mitosis.annotations.notebook import Notebook
 from napari_mitosis.annotations.rows import exchange_frame
 from napari_mitosis.annotations.store import Journal
 from napari_mitosis.errors import DatasetError
-from napari_mitosis.field import Field
+from napari_mitosis.fields.field import Field
 
 each_format = pytest.mark.parametrize("name", sorted(FORMATS))
 FACTS = FieldFacts("Feld Ü1", "Feld Ü1.tiff", (1000, 2000), 0.2455)

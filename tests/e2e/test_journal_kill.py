@@ -26,7 +26,7 @@ from napari_mitosis.annotations.notebook import Change, Notebook
 from napari_mitosis.annotations.replay import replay
 from napari_mitosis.annotations.snapshot import Snapshot, take_snapshot
 from napari_mitosis.annotations.store import Journal
-from napari_mitosis.field import Field
+from napari_mitosis.fields.field import Field
 
 KILLS = 200
 IMPORTED = 40

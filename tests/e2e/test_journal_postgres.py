@@ -22,7 +22,7 @@ from napari_mitosis.annotations.notebook import Notebook
 from napari_mitosis.annotations.snapshot import take_snapshot
 from napari_mitosis.annotations.store import Journal
 from napari_mitosis.errors import JournalError
-from napari_mitosis.field import Field
+from napari_mitosis.fields.field import Field
 
 FIELD = "f" * 64
 

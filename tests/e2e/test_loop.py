@@ -24,13 +24,13 @@ from gui.conftest import press
 from gui.mouse import Mouse
 from gui.review_window import states, strike
 from napari_mitosis.annotations.store import Journal
+from napari_mitosis.finetune.plan import read_plan
+from napari_mitosis.finetune.runs import list_runs
 from napari_mitosis.gui import app
 from napari_mitosis.gui.annotate.panel import AnnotatePanel
 from napari_mitosis.gui.train.dock import TrainDock
 from napari_mitosis.models.registry import find_version, user_folder
 from napari_mitosis.models.versions import adopt, adopted
-from napari_mitosis.trainer.runs import list_runs
-from napari_mitosis.training.finetune.plan import read_plan
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 

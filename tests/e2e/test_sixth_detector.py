@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from napari_mitosis.datasets.phantom import PHANTOM_MPP, phantom
-from napari_mitosis.field import open_field
+from napari_mitosis.fields.field import open_field
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "sixth-detector.md"
 BLOCK = re.compile(r"<!-- (file|run|command)(?:: (\S+))? -->\n```\w+\n(.*?)```", re.DOTALL)

@@ -16,13 +16,13 @@ import pandas as pd
 import pytest
 import tifffile
 
+from napari_mitosis.finetune.client import Ended, TrainerProcess
+from napari_mitosis.finetune.outcome import read_outcome
+from napari_mitosis.finetune.plan import FieldPlan, Figure, FinetunePlan
+from napari_mitosis.finetune.runs import is_running, read_progress, read_run
 from napari_mitosis.jobs import Progress
 from napari_mitosis.models.registry import find_version
 from napari_mitosis.models.versions import publish_child
-from napari_mitosis.trainer.process import Ended, TrainerProcess
-from napari_mitosis.trainer.runs import is_running, read_progress, read_run
-from napari_mitosis.training.finetune.outcome import read_outcome
-from napari_mitosis.training.finetune.plan import FieldPlan, Figure, FinetunePlan
 
 SIDE, STEPS = 320, 3
 TIMEOUT_S = 240.0
@@ -150,7 +150,7 @@ def test_it_stops_when_its_viewer_is_gone(plan: FinetunePlan, tmp_path: Path) ->
     folder = tmp_path / "orphan"
     plan.model_copy(update={"steps": 500}).save(folder)
     source = (
-        "import sys, time; from pathlib import Path; from napari_mitosis.trainer.process import TrainerProcess\n"
+        "import sys, time; from pathlib import Path; from napari_mitosis.finetune.client import TrainerProcess\n"
         "trainer = TrainerProcess(Path(sys.argv[1]), threads=1); trainer.start()\n"
         "print(trainer.pid, flush=True); time.sleep(600)"
     )

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from napari_mitosis.datasets.samples import ANNOTATIONS_KEY, sample_folder
 from napari_mitosis.gui.detect import DetectDock
 from napari_mitosis.gui.layers import score_map
-from napari_mitosis.samples import ANNOTATIONS_KEY, sample_folder
 
 
 @pytest.fixture

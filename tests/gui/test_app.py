@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from napari_mitosis.datasets.samples import sample_folder
 from napari_mitosis.gui.app import open_window, raise_dock
 from napari_mitosis.gui.review.dock import ReviewDock
-from napari_mitosis.samples import sample_folder
 
 
 @pytest.fixture

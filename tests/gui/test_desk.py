@@ -13,7 +13,7 @@ import pytest
 
 from napari_mitosis.annotations.notebook import Notebook
 from napari_mitosis.annotations.store import Journal
-from napari_mitosis.field import Field
+from napari_mitosis.fields.field import Field
 from napari_mitosis.gui.compare import CompareDock
 from napari_mitosis.gui.desk import desk_of, open_desk
 from napari_mitosis.gui.detect import DetectDock

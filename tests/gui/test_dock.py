@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from napari.layers import Labels, Points
 
-from napari_mitosis.decide import decide
+from napari_mitosis.decision.decide import decide
 from napari_mitosis.gui.run_panel import time_left
 from napari_mitosis.jobs import Progress
 

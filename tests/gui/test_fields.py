@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from napari_mitosis.datasets.samples import sample_folder
+from napari_mitosis.fields.npe2_reader import field_layer, read_fields
 from napari_mitosis.gui.layers import field_of_layer, layer_mpp
-from napari_mitosis.reader import field_layer, read_fields
-from napari_mitosis.samples import sample_folder
 
 from .conftest import DarknessDetector, add_field, drawn_field, press, run_to_end, settle
 

@@ -9,7 +9,7 @@ import pytest
 from napari.layers import Image
 from numpy.typing import NDArray
 
-from napari_mitosis.evidence import Evidence
+from napari_mitosis.decision.evidence import Evidence
 from napari_mitosis.gui.layers import FieldLayers, clear_magma
 
 from .conftest import add_field, camera_of, press

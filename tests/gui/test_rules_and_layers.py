@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from napari.layers import Image, Shapes
 
-from napari_mitosis.decide import Decider, Rule
-from napari_mitosis.evidence import CANDIDATE_COLUMNS, Evidence
+from napari_mitosis.decision.decide import Decider, Rule
+from napari_mitosis.decision.evidence import CANDIDATE_COLUMNS, Evidence
 from napari_mitosis.gui.boxes import MOST_DROPPED, boxes_of
 from napari_mitosis.gui.layers import FieldLayers, score_map
 from napari_mitosis.gui.rule_panel import RulePanel

@@ -12,14 +12,14 @@ import pytest
 import torch
 from napari.layers import Points, Shapes
 
-from napari_mitosis.evidence import Evidence
+from napari_mitosis.datasets.samples import hotspot
+from napari_mitosis.decision.evidence import Evidence
 from napari_mitosis.gui.detect import DetectDock
 from napari_mitosis.inference.predict import predict
 from napari_mitosis.jobs import Job
 from napari_mitosis.models.card import ModelCard
 from napari_mitosis.models.registry import detector_class, list_cards, load_detector, registered, verifiers
 from napari_mitosis.models.weights import publish
-from napari_mitosis.samples import hotspot
 from napari_mitosis.session import Session
 from napari_mitosis.training.systems import system
 

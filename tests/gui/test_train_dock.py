@@ -22,15 +22,15 @@ pytest.importorskip("napari")
 
 from napari_mitosis.annotations.notebook import Notebook
 from napari_mitosis.annotations.store import Journal
-from napari_mitosis.field import open_field
+from napari_mitosis.fields.field import open_field
+from napari_mitosis.finetune.gate import Figures, Spot, Verdict
+from napari_mitosis.finetune.outcome import Outcome
+from napari_mitosis.finetune.plan import read_plan
+from napari_mitosis.finetune.runs import list_runs, new_folder, runs_folder
 from napari_mitosis.gui.detect import DetectDock
 from napari_mitosis.gui.train.dock import TrainDock
 from napari_mitosis.models.adoption import read_adopted
 from napari_mitosis.models.registry import find_version, user_folder
-from napari_mitosis.trainer.runs import list_runs, new_folder, runs_folder
-from napari_mitosis.training.finetune.gate import Figures, Spot, Verdict
-from napari_mitosis.training.finetune.outcome import Outcome
-from napari_mitosis.training.finetune.plan import read_plan
 
 from .conftest import press
 
@@ -250,9 +250,9 @@ def ended_run(fields: list[Path], offered: bool) -> Path:
     """A run that ended with this verdict; its child is the parent with other scores."""
     from safetensors.torch import save_file
 
+    from napari_mitosis.finetune.from_journal import journal_fields
+    from napari_mitosis.finetune.plans import plan_from_journal
     from napari_mitosis.models.weights import read_state
-    from napari_mitosis.trainer.plans import plan_from_journal
-    from napari_mitosis.training.finetune.from_journal import journal_fields
 
     journal = Journal(os.environ["NAPARI_MITOSIS_JOURNAL"])
     digests = list(journal_fields(journal)["digest"])

@@ -43,7 +43,7 @@ def darkness_detector():  # type: ignore[no-untyped-def]
     import torch
     from torch import nn
 
-    from napari_mitosis.decide import Rule
+    from napari_mitosis.decision.decide import Rule
     from napari_mitosis.models.card import ModelCard
     from napari_mitosis.models.registry import Detector
 
@@ -78,7 +78,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one published compact SegMitos whose weights are drawn, not trained."""
     import torch
 
-    from napari_mitosis.decide import Rule
+    from napari_mitosis.decision.decide import Rule
     from napari_mitosis.models.card import ModelCard
     from napari_mitosis.models.registry import detector_class
     from napari_mitosis.models.weights import publish

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_mitosis.agreement import PLACE_COLUMNS, agree, group, pairwise_agreement
+from napari_mitosis.measures.agreement import PLACE_COLUMNS, agree, group, pairwise_agreement
 
 MPP = 0.25
 

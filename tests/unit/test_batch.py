@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from napari_mitosis.batch import CSV_COLUMNS, detect_fields, find_fields, read_detections
+from napari_mitosis.batches.batch import CSV_COLUMNS, detect_fields, find_fields, read_detections
 from napari_mitosis.errors import FieldError, MitosisError
 from napari_mitosis.jobs import Progress, run
 from napari_mitosis.models.registry import Detector

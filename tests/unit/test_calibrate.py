@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_mitosis.calibrate import (
+from napari_mitosis.decision.decide import Rule
+from napari_mitosis.measures.calibrate import (
     RELIABILITY_COLUMNS,
     Calibration,
     cross_fitted,
@@ -19,7 +20,6 @@ from napari_mitosis.calibrate import (
     reliability_table,
     uncut,
 )
-from napari_mitosis.decide import Rule
 
 labelled = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60)
 

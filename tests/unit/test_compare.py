@@ -12,15 +12,15 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from napari_mitosis import jobs
-from napari_mitosis.agreement import PLACE_COLUMNS
-from napari_mitosis.batch import detect_fields, find_fields
+from napari_mitosis.batches.batch import detect_fields, find_fields
+from napari_mitosis.batches.compare import compare, found_by, newest_detectors, save_comparison
 from napari_mitosis.cli import app
-from napari_mitosis.compare import compare, found_by, newest_detectors, save_comparison
-from napari_mitosis.decide import Rule, decide
+from napari_mitosis.decision.decide import Rule, decide
 from napari_mitosis.errors import UnknownResolution, WeightsError
-from napari_mitosis.field import open_field
+from napari_mitosis.fields.field import open_field
 from napari_mitosis.inference.cache import EvidenceCache
 from napari_mitosis.inference.predict import predict
+from napari_mitosis.measures.agreement import PLACE_COLUMNS
 from napari_mitosis.models.registry import detector_class, load_detector
 from napari_mitosis.models.weights import load_weights, publish
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from napari_mitosis.batches.crop_recall import RECALL_COLUMNS, crop_recall
 from napari_mitosis.cli.app import app
-from napari_mitosis.crop_recall import RECALL_COLUMNS, crop_recall
 from napari_mitosis.datasets.crops import read_crops
 from napari_mitosis.datasets.phantom import phantom
 from napari_mitosis.jobs import run

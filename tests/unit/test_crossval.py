@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from napari_mitosis.datasets.sample import Sample
-from napari_mitosis.decide import Rule
-from napari_mitosis.evidence import Evidence
-from napari_mitosis.field import Field
+from napari_mitosis.decision.decide import Rule
+from napari_mitosis.decision.evidence import Evidence
+from napari_mitosis.fields.field import Field
 from napari_mitosis.jobs import run
-from napari_mitosis.sweep import Grid, choose_rule
+from napari_mitosis.measures.sweep import Grid, choose_rule
 from napari_mitosis.tables import annotations_frame
 from napari_mitosis.training.crossval import Scored, count_all, cross_fitted_rules, folds, measure
 

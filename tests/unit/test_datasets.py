@@ -13,7 +13,7 @@ from PIL import Image
 
 from napari_mitosis.datasets import Sample, open_samples, read_folder, read_icpr2012, read_midog
 from napari_mitosis.errors import DatasetError, FieldError
-from napari_mitosis.field import Field
+from napari_mitosis.fields.field import Field
 from napari_mitosis.tables import annotations_frame
 
 RGB = np.full((40, 60, 3), 200, dtype=np.uint8)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_mitosis.decide import Decider, Rule, decide, decide_per_tile, threshold_per_tile
-from napari_mitosis.evidence import Evidence
+from napari_mitosis.decision.decide import Decider, Rule, decide, decide_per_tile, threshold_per_tile
+from napari_mitosis.decision.evidence import Evidence
 from napari_mitosis.tables import DETECTION_COLUMNS, check_detections
 
 # Nothing but the threshold decides, and the map is taken as it is.

@@ -14,10 +14,10 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 from skimage.measure import label, regionprops
 
-from napari_mitosis import blobs as blobs_module
-from napari_mitosis.blobs import Blobs, measure
-from napari_mitosis.decide import Decider, Rule, decide
-from napari_mitosis.evidence import Evidence
+from napari_mitosis.decision import blobs as blobs_module
+from napari_mitosis.decision.blobs import Blobs, measure
+from napari_mitosis.decision.decide import Decider, Rule, decide
+from napari_mitosis.decision.evidence import Evidence
 from napari_mitosis.tables import check_detections
 
 NAMES = ("one", "two", "three")

@@ -9,7 +9,7 @@ from torch import nn
 
 from napari_mitosis import jobs
 from napari_mitosis.errors import WeightsError
-from napari_mitosis.field import Field
+from napari_mitosis.fields.field import Field
 from napari_mitosis.inference.predict import predict
 from napari_mitosis.models.box_targets import BoxOptions
 from napari_mitosis.models.boxes import iou

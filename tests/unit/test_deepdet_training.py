@@ -11,7 +11,7 @@ import torch
 from napari_mitosis import jobs
 from napari_mitosis.datasets.sample import Sample
 from napari_mitosis.errors import WeightsError
-from napari_mitosis.field import Field
+from napari_mitosis.fields.field import Field
 from napari_mitosis.inference.predict import predict
 from napari_mitosis.models.deepdet import CompactDeepDet
 from napari_mitosis.models.registry import Detector

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from napari_mitosis.datasets.phantom import phantom
-from napari_mitosis.decide import Decider, Rule, decide
+from napari_mitosis.decision.decide import Decider, Rule, decide
+from napari_mitosis.decision.evidence import CANDIDATE_COLUMNS, Evidence
 from napari_mitosis.errors import WeightsError
-from napari_mitosis.evidence import CANDIDATE_COLUMNS, Evidence
-from napari_mitosis.field import Field
+from napari_mitosis.fields.field import Field
 from napari_mitosis.inference.examine import examine, read_crop
 from napari_mitosis.inference.verify import verified_rule, verify
 from napari_mitosis.jobs import run

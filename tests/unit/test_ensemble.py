@@ -13,16 +13,16 @@ import torch
 from typer.testing import CliRunner
 
 from napari_mitosis import jobs
-from napari_mitosis.calibrate import Calibration
 from napari_mitosis.cli import app
-from napari_mitosis.decide import Rule, decide
+from napari_mitosis.decision.decide import Rule, decide
+from napari_mitosis.decision.evidence import CANDIDATE_COLUMNS, Evidence
 from napari_mitosis.errors import WeightsError
-from napari_mitosis.evidence import CANDIDATE_COLUMNS, Evidence
-from napari_mitosis.field import Field, open_field
+from napari_mitosis.fields.field import Field, open_field
 from napari_mitosis.inference.cache import EvidenceCache
 from napari_mitosis.inference.ensemble import SUREST, combine, ensemble_rule, with_probability
 from napari_mitosis.inference.examine import examine
 from napari_mitosis.inference.predict import predict
+from napari_mitosis.measures.calibrate import Calibration
 from napari_mitosis.models.card import Member, ModelCard
 from napari_mitosis.models.registry import Ensemble, detector_class, list_cards, load_detector
 from napari_mitosis.models.weights import publish

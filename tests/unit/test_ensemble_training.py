@@ -12,15 +12,15 @@ import pytest
 from PIL import Image
 
 from napari_mitosis import jobs
-from napari_mitosis.calibrate import Calibration
 from napari_mitosis.datasets.sample import Sample
-from napari_mitosis.decide import Rule, decide
+from napari_mitosis.decision.decide import Rule, decide
+from napari_mitosis.decision.evidence import CANDIDATE_COLUMNS, Evidence
 from napari_mitosis.errors import DatasetError
-from napari_mitosis.evaluate import match
-from napari_mitosis.evidence import CANDIDATE_COLUMNS, Evidence
-from napari_mitosis.field import Field
+from napari_mitosis.fields.field import Field
 from napari_mitosis.inference.cache import save_evidence
 from napari_mitosis.inference.ensemble import ensemble_rule
+from napari_mitosis.measures.calibrate import Calibration
+from napari_mitosis.measures.evaluate import match
 from napari_mitosis.models.card import read_card
 from napari_mitosis.training.crossval import folds
 from napari_mitosis.training.ensemble import (

@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 from napari_mitosis.cli.app import app
 from napari_mitosis.datasets.sample import Sample
-from napari_mitosis.decide import Rule
-from napari_mitosis.estimate_boxes import (
+from napari_mitosis.datasets.samples import sample_folder
+from napari_mitosis.decision.decide import Rule
+from napari_mitosis.decision.estimate_boxes import (
     BOX_COLUMNS,
     box_iou,
     box_rule,
@@ -23,11 +24,10 @@ from napari_mitosis.estimate_boxes import (
     fixed_boxes,
     rectangles,
 )
-from napari_mitosis.evidence import Evidence
-from napari_mitosis.field import Field
+from napari_mitosis.decision.evidence import Evidence
+from napari_mitosis.fields.field import Field
 from napari_mitosis.inference.cache import save_evidence
 from napari_mitosis.jobs import run
-from napari_mitosis.samples import sample_folder
 from napari_mitosis.tables import annotations_frame
 from napari_mitosis.training.ablations.deepseg import ablation, mask_boxes
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_mitosis.evaluate import (
+from napari_mitosis.measures.evaluate import (
     MATCH_RADII_UM,
     Counts,
     FieldResult,

@@ -14,8 +14,8 @@ import tifffile
 from PIL import Image
 
 from napari_mitosis.errors import FieldError, UnknownResolution
-from napari_mitosis.field import Field, lazy_field, open_field
-from napari_mitosis.pixels import LazyPixels
+from napari_mitosis.fields.field import Field, lazy_field, open_field
+from napari_mitosis.fields.pixels import LazyPixels
 
 H, W = 300, 420
 

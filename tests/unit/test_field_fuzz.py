@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from napari_mitosis.errors import FieldError
-from napari_mitosis.field import open_field
+from napari_mitosis.fields.field import open_field
 
 RGB = np.random.default_rng(1).integers(0, 256, (48, 80, 3), dtype=np.uint8)
 RGB[:24] = (220, 160, 190)  # flat tissue compresses into other structures than noise

@@ -13,8 +13,8 @@ from napari_mitosis.annotations.notebook import Notebook
 from napari_mitosis.annotations.snapshot import Snapshot
 from napari_mitosis.annotations.store import Journal
 from napari_mitosis.errors import DatasetError
-from napari_mitosis.field import lazy_field
-from napari_mitosis.training.finetune.from_journal import field_plans, freeze, journal_fields
+from napari_mitosis.fields.field import lazy_field
+from napari_mitosis.finetune.from_journal import field_plans, freeze, journal_fields
 
 SIDE = 448
 

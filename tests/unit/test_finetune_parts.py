@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_mitosis.datasets.sample import Sample
-from napari_mitosis.decide import Rule, decide
-from napari_mitosis.evidence import Evidence
-from napari_mitosis.field import Field
+from napari_mitosis.decision.decide import Rule, decide
+from napari_mitosis.decision.evidence import Evidence
+from napari_mitosis.fields.field import Field
+from napari_mitosis.finetune.choose import choose, count_unit, grid_about
+from napari_mitosis.finetune.gate import Judged, judge
+from napari_mitosis.finetune.material import Material, annotated, distilled, without
+from napari_mitosis.finetune.units import folds, quarters, whole, within
 from napari_mitosis.tables import annotations_frame
-from napari_mitosis.training.finetune.choose import choose, count_unit, grid_about
-from napari_mitosis.training.finetune.gate import Judged, judge
-from napari_mitosis.training.finetune.material import Material, annotated, distilled, without
-from napari_mitosis.training.finetune.units import folds, quarters, whole, within
 
 MPP = 0.25
 SHAPE = (256, 320)

@@ -12,12 +12,12 @@ import tifffile
 import torch
 
 from napari_mitosis.errors import DatasetError, FieldError, WeightsError
+from napari_mitosis.finetune.outcome import read_outcome
+from napari_mitosis.finetune.plan import FieldPlan, Figure, FinetunePlan, read_plan
+from napari_mitosis.finetune.run import RECIPE, finetune
 from napari_mitosis.jobs import run
 from napari_mitosis.models.registry import find_version
 from napari_mitosis.models.weights import read_state
-from napari_mitosis.training.finetune.outcome import read_outcome
-from napari_mitosis.training.finetune.plan import FieldPlan, Figure, FinetunePlan, read_plan
-from napari_mitosis.training.finetune.run import RECIPE, finetune
 
 SIDE = 448
 NAMES = ("segmitos", "partmitosis", "deepdet", "rpn", "deepver", "idsia", "mssn")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import poisson
 
-from napari_mitosis.grade import mitotic_density, nottingham_score, poisson_interval, who_score
+from napari_mitosis.measures.grade import mitotic_density, nottingham_score, poisson_interval, who_score
 
 # Field diameter in mm; highest count of score 1 and lowest of score 3 in 10 fields of it, as published.
 NOTTINGHAM = (

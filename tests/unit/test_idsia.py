@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from napari_mitosis import jobs
-from napari_mitosis.decide import decide
-from napari_mitosis.field import Field
+from napari_mitosis.decision.decide import decide
+from napari_mitosis.fields.field import Field
 from napari_mitosis.inference.poses import mean_over_poses
 from napari_mitosis.inference.predict import predict
 from napari_mitosis.models import idsia

@@ -12,7 +12,7 @@ from PIL import Image
 from napari_mitosis import jobs
 from napari_mitosis.datasets.crops import read_crops
 from napari_mitosis.datasets.sample import Sample
-from napari_mitosis.field import Field
+from napari_mitosis.fields.field import Field
 from napari_mitosis.models.idsia import IdsiaNet
 from napari_mitosis.models.weights import load_weights
 from napari_mitosis.tables import annotations_frame

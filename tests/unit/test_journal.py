@@ -16,7 +16,7 @@ import pytest
 from napari_mitosis.annotations.actions import Action, new_id
 from napari_mitosis.annotations.store import Journal, default_journal, default_reader
 from napari_mitosis.errors import JournalError
-from napari_mitosis.field import Field
+from napari_mitosis.fields.field import Field
 
 FIELD = "f" * 64
 

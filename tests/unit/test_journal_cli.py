@@ -15,7 +15,7 @@ from napari_mitosis.annotations.notebook import Notebook
 from napari_mitosis.annotations.snapshot import Snapshot
 from napari_mitosis.annotations.store import Journal
 from napari_mitosis.cli import app
-from napari_mitosis.field import open_field
+from napari_mitosis.fields.field import open_field
 
 
 def call(*arguments: object, code: int = 0) -> str:

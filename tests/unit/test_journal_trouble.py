@@ -19,7 +19,7 @@ from napari_mitosis.annotations.actions import Action, new_id
 from napari_mitosis.annotations.notebook import Notebook
 from napari_mitosis.annotations.spill import Spill, left_behind, spill_folder
 from napari_mitosis.annotations.store import Journal
-from napari_mitosis.field import Field
+from napari_mitosis.fields.field import Field
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_mitosis.labels import (
+from napari_mitosis.datasets.labels import (
     BACKGROUND,
     IGNORED,
     MITOSIS,

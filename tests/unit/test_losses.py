@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from napari_mitosis.labels import concentric_labels
+from napari_mitosis.datasets.labels import concentric_labels
 from napari_mitosis.models.losses import concentric_loss
 
 

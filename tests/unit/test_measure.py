@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from napari_mitosis.batch import detect_fields, find_fields, read_detections
+from napari_mitosis.batches.batch import detect_fields, find_fields, read_detections
+from napari_mitosis.batches.measure import as_dict, measure_model, measure_table, save
 from napari_mitosis.cli import app
 from napari_mitosis.datasets import open_samples
 from napari_mitosis.errors import DatasetError, UnknownResolution
 from napari_mitosis.jobs import run
-from napari_mitosis.measure import as_dict, measure_model, measure_table, save
 from napari_mitosis.models.registry import Detector
 
 Write = Callable[..., Path]

@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from napari_mitosis import jobs
 from napari_mitosis.datasets.crops import Crop
 from napari_mitosis.datasets.phantom import phantom
+from napari_mitosis.decision.evidence import CANDIDATE_COLUMNS, Evidence
 from napari_mitosis.errors import WeightsError
-from napari_mitosis.evidence import CANDIDATE_COLUMNS, Evidence
 from napari_mitosis.models.mssn import CompactMSSN
 from napari_mitosis.models.segmitos import CompactSegMitos
 from napari_mitosis.models.weights import load_weights, read_state

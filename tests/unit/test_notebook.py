@@ -13,9 +13,9 @@ import pytest
 from napari_mitosis.annotations.frames import FIGURE_COLUMNS
 from napari_mitosis.annotations.notebook import Change, Notebook
 from napari_mitosis.annotations.store import Journal
-from napari_mitosis.decide import Rule
+from napari_mitosis.decision.decide import Rule
 from napari_mitosis.errors import MitosisError
-from napari_mitosis.field import Field
+from napari_mitosis.fields.field import Field
 from napari_mitosis.tables import check_annotations
 
 

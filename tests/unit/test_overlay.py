@@ -6,8 +6,8 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from napari_mitosis.field import Field
-from napari_mitosis.overlay import RING_RGB, draw_overlay, draw_score_map, magma, reduced_pixels
+from napari_mitosis.batches.overlay import RING_RGB, draw_overlay, draw_score_map, magma, reduced_pixels
+from napari_mitosis.fields.field import Field
 from napari_mitosis.tables import empty_detections
 
 

@@ -11,13 +11,13 @@ import torch
 from scipy import ndimage
 
 from napari_mitosis.datasets.icpr import read_icpr2012
+from napari_mitosis.datasets.labels import IGNORED
 from napari_mitosis.datasets.phantom import phantom
-from napari_mitosis.decide import Rule, decide
+from napari_mitosis.decision.decide import Rule, decide
+from napari_mitosis.decision.evidence import Evidence
 from napari_mitosis.errors import WeightsError
-from napari_mitosis.evidence import Evidence
 from napari_mitosis.inference.cache import save_evidence
 from napari_mitosis.jobs import run
-from napari_mitosis.labels import IGNORED
 from napari_mitosis.models.fcn import FCN, load_pytorch_fcn
 from napari_mitosis.models.losses import concentric_loss
 from napari_mitosis.models.partmitosis import CompactPartMitosis, PaperPartMitosis, PartMitosis, joint_loss, strong_loss

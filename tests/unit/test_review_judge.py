@@ -13,7 +13,7 @@ from scipy.spatial.distance import cdist
 
 from napari_mitosis.annotations.notebook import Notebook
 from napari_mitosis.annotations.store import Journal
-from napari_mitosis.field import Field
+from napari_mitosis.fields.field import Field
 from napari_mitosis.review.judge import LETTERS, LINK_UM, STATES, decisions, judge, link
 
 MPP = 0.25

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_mitosis.decide import Decider, Rule
-from napari_mitosis.evidence import Evidence
+from napari_mitosis.decision.decide import Decider, Rule
+from napari_mitosis.decision.evidence import Evidence
 from napari_mitosis.review.candidates import (
     REVIEW_COLUMNS,
     disagreement,

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_mitosis import samples
-from napari_mitosis.field import open_field
-from napari_mitosis.reader import field_of
+from napari_mitosis.datasets import samples
+from napari_mitosis.fields.field import open_field
+from napari_mitosis.fields.npe2_reader import field_of
 
 ROOT = Path(__file__).resolve().parents[2]
 

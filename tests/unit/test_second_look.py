@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from napari_mitosis.agreement import SAME_UM
-from napari_mitosis.decide import Rule, decide
-from napari_mitosis.evidence import Evidence
+from napari_mitosis.decision.decide import Rule, decide
+from napari_mitosis.decision.evidence import Evidence
 from napari_mitosis.jobs import run
+from napari_mitosis.measures.agreement import SAME_UM
 from napari_mitosis.review.second_look import apart, left_out, looking, with_judgements
 from napari_mitosis.review.snap import SNAP_UM, snapped
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_mitosis.decide import Rule
+from napari_mitosis.decision.decide import Rule
+from napari_mitosis.decision.evidence import Evidence
 from napari_mitosis.errors import UnknownResolution
-from napari_mitosis.evidence import Evidence
-from napari_mitosis.field import Field
+from napari_mitosis.fields.field import Field
 from napari_mitosis.jobs import Job, Progress, run
 from napari_mitosis.models.card import ModelCard
 from napari_mitosis.session import Session

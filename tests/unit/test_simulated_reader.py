@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 
 from napari_mitosis.datasets.sample import Sample
-from napari_mitosis.decide import Rule, decide
-from napari_mitosis.field import Field
+from napari_mitosis.decision.decide import Rule, decide
+from napari_mitosis.fields.field import Field
+from napari_mitosis.finetune.simulated import Setting, drawn, reader_figures, see, setting_plan, summary
 from napari_mitosis.inference.cache import load_evidence
 from napari_mitosis.jobs import run
 from napari_mitosis.tables import annotations_frame
-from napari_mitosis.training.finetune.simulated import Setting, drawn, reader_figures, see, setting_plan, summary
 
 CASES = ["A"] * 5 + ["B"] * 4
 

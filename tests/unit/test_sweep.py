@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from napari_mitosis.decide import Rule, decide
-from napari_mitosis.evaluate import Counts, FieldResult, evaluate, match
-from napari_mitosis.evidence import Evidence
-from napari_mitosis.sweep import Grid, choose_rule, count_grid, sweep_rule
+from napari_mitosis.decision.decide import Rule, decide
+from napari_mitosis.decision.evidence import Evidence
+from napari_mitosis.measures.evaluate import Counts, FieldResult, evaluate, match
+from napari_mitosis.measures.sweep import Grid, choose_rule, count_grid, sweep_rule
 
 SMALL = Grid(
     smoothing_um=(0.5, 1.0),

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from napari_mitosis.errors import DatasetError, MitosisError
-from napari_mitosis.jobs import Job, Progress
-from napari_mitosis.trainer.curves import Clock, Curves
-from napari_mitosis.trainer.process import Ended, TrainerProcess
-from napari_mitosis.trainer.runs import (
+from napari_mitosis.finetune.client import Ended, TrainerProcess
+from napari_mitosis.finetune.curves import Clock, Curves
+from napari_mitosis.finetune.plan import FinetunePlan
+from napari_mitosis.finetune.process import EXITS, LOG_FILE, PROGRESS_FILE, Teller, claimed, kind_of, serve
+from napari_mitosis.finetune.runs import (
     is_running,
     list_runs,
     log_tail,
@@ -26,8 +27,7 @@ from napari_mitosis.trainer.runs import (
     read_run,
     unfinished,
 )
-from napari_mitosis.training.finetune.plan import FinetunePlan
-from napari_mitosis.training.process import EXITS, LOG_FILE, PROGRESS_FILE, Teller, claimed, kind_of, serve
+from napari_mitosis.jobs import Job, Progress
 
 
 def counting(count: int, error: BaseException | None = None) -> Job[str]:
@@ -145,7 +145,7 @@ def test_one_process_works_on_a_run_at_a_time(tmp_path: Path) -> None:
 
 def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from napari_mitosis.training.process import claimed\n"
+        "import sys, time; from pathlib import Path; from napari_mitosis.finetune.process import claimed\n"
         "with claimed(Path(sys.argv[1])):\n    print('claimed', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
@@ -281,7 +281,7 @@ def test_what_is_done_again_is_drawn_once() -> None:
 
 def test_the_time_left_is_told_once_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("napari_mitosis.trainer.curves.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("napari_mitosis.finetune.curves.time.monotonic", lambda: now[0])
     clock = Clock()
     assert clock.left(Progress(1, 3, "looking")) == ""
     assert clock.left(step(10, 1.0)) == ""  # a run that goes on: what was done before took no time now
@@ -298,8 +298,8 @@ def test_the_time_left_is_told_once_it_is_known(monkeypatch: pytest.MonkeyPatch)
 def test_a_plan_from_the_journal(write_field, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     from napari_mitosis.annotations.notebook import Notebook
     from napari_mitosis.annotations.store import Journal
-    from napari_mitosis.field import open_field
-    from napari_mitosis.trainer.plans import plan_from_journal
+    from napari_mitosis.fields.field import open_field
+    from napari_mitosis.finetune.plans import plan_from_journal
 
     journal, digests = Journal(tmp_path / "journal.sqlite"), {}
     for number, name in enumerate(("a.png", "b.png", "blank.png", "gone.png")):

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from napari_mitosis import jobs
+from napari_mitosis.datasets.labels import BACKGROUND, IGNORED, MITOSIS
 from napari_mitosis.datasets.sample import Sample
 from napari_mitosis.errors import WeightsError
-from napari_mitosis.field import Field
-from napari_mitosis.labels import BACKGROUND, IGNORED, MITOSIS
+from napari_mitosis.fields.field import Field
 from napari_mitosis.models.losses import concentric_loss
 from napari_mitosis.models.segmitos import CompactSegMitos
 from napari_mitosis.tables import annotations_frame

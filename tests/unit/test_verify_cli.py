@@ -12,11 +12,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from napari_mitosis.batch import csv_columns, read_detections
+from napari_mitosis.batches.batch import csv_columns, read_detections
 from napari_mitosis.cli import app
-from napari_mitosis.decide import decide
+from napari_mitosis.decision.decide import decide
 from napari_mitosis.errors import WeightsError
-from napari_mitosis.field import open_field
+from napari_mitosis.fields.field import open_field
 from napari_mitosis.inference.predict import predict
 from napari_mitosis.inference.verify import load_verifier, predict_verified, verify
 from napari_mitosis.jobs import run

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_mitosis.decide import Rule
+from napari_mitosis.decision.decide import Rule
 from napari_mitosis.errors import WeightsError
 from napari_mitosis.models.adoption import ADOPTED_FILE, read_adopted, write_adopted
 from napari_mitosis.models.card import ModelCard

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..tables import LABELS
 
 if TYPE_CHECKING:
-    from ..decide import Rule
+    from ..decision.decide import Rule
 
 KINDS = ("add", "move", "relabel", "delete", "accept", "reject", "complete", "reopen", "undo", "redo")
 """What can be done. ``accept`` and ``reject`` judge a detector's candidate and make a figure of it, as ``add`` does."""

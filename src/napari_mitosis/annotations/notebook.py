@@ -13,7 +13,7 @@ import pandas as pd
 from psygnal import Signal
 
 from ..errors import JournalError, MitosisError
-from ..field import Field
+from ..fields.field import Field
 from .actions import Action, batched, new_id, rule_json, timestamp, utc_now
 from .frames import annotations_of, figures_frame
 from .outbox import Outbox
@@ -21,7 +21,7 @@ from .replay import FieldState, Figure, history_of, replay
 from .store import Journal
 
 if TYPE_CHECKING:
-    from ..decide import Rule
+    from ..decision.decide import Rule
 
 _ASSUMED_MPP = 0.25
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DatasetError
-from ..field import Field
+from ..fields.field import Field
 
 EXCHANGE_COLUMNS: tuple[str, ...] = (
     *("figure", "y_px", "x_px", "label", "phase"),

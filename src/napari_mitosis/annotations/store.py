@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import platformdirs
 
 from ..errors import JournalError
-from ..field import Field
+from ..fields.field import Field
 from .actions import ACTION_COLUMNS, Action, timestamp, utc_now
 from .spill import left_behind, spill_folder
 

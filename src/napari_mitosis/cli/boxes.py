@@ -37,9 +37,9 @@ def boxes(
     """
     limit = parse_threshold(threshold)
     with errors_told():
+        from ..decision.estimate_boxes import box_rule, estimate_boxes
         from ..errors import WeightsError
-        from ..estimate_boxes import box_rule, estimate_boxes
-        from ..field import open_field
+        from ..fields.field import open_field
         from ..inference.predict import predict  # imports torch: `--help` need not wait for it
         from ..models.registry import list_cards, load_detector
 

@@ -13,7 +13,7 @@ from .console import errors_told, run_shown, stdout
 from .detect import DEVICE, MODELS, MPP
 
 if TYPE_CHECKING:
-    from ..compare import Comparison
+    from ..batches.compare import Comparison
 
 FIELD = typer.Argument(..., metavar="FIELD", help="An image.")
 MODEL = typer.Option(None, "--model", help="Detector, or detector@version; repeat. All that there are by default.")
@@ -34,9 +34,9 @@ def compare(
     figure; a picture rings every figure and says by how many it was found.
     """
     with errors_told():
-        from ..compare import compare as compare_job  # imports torch: `--help` need not wait for it
-        from ..compare import newest_detectors, save_comparison
-        from ..field import open_field
+        from ..batches.compare import compare as compare_job  # imports torch: `--help` need not wait for it
+        from ..batches.compare import newest_detectors, save_comparison
+        from ..fields.field import open_field
 
         names = model or newest_detectors(models)
         comparison = run_shown(compare_job(open_field(field, mpp), names, device=device, folder=models))

@@ -13,8 +13,8 @@ from rich.table import Table
 from .console import errors_told, run_shown, stderr, stdout
 
 if TYPE_CHECKING:
-    from ..batch import BatchReport
-    from ..decide import Rule
+    from ..batches.batch import BatchReport
+    from ..decision.decide import Rule
     from ..models.registry import Detector
 
 INPUTS = typer.Argument(..., metavar="FILES|FOLDER", help="Images, or folders of images.")
@@ -98,7 +98,7 @@ def detect_and_tell(
     MitosisError
         When nothing could be started: no image, no such model, no such device.
     """
-    from ..batch import detect_fields, find_fields  # imports torch: `--help` need not wait for it
+    from ..batches.batch import detect_fields, find_fields  # imports torch: `--help` need not wait for it
     from ..inference.device import choose_device
     from ..models.registry import load_detector
 

@@ -27,7 +27,7 @@ from .detect import (
 )
 
 if TYPE_CHECKING:
-    from ..measure import Measured
+    from ..batches.measure import Measured
 
 TRUTH = typer.Argument(..., metavar="FOLDER", help="Annotated fields, in the layout of a published data set or plain.")
 DETECTIONS = typer.Option(None, "--detections", help="detections.csv of an earlier run, instead of running a model.")
@@ -63,9 +63,9 @@ def evaluate(
     if detections is not None and (verify or verifier):
         raise typer.BadParameter("a table holds decided detections: nothing is left to verify")
     with errors_told():
-        from ..batch import read_detections  # imports torch: `--help` need not wait for it
+        from ..batches.batch import read_detections  # imports torch: `--help` need not wait for it
+        from ..batches.measure import measure_model, measure_table, save
         from ..datasets import open_samples
-        from ..measure import measure_model, measure_table, save
         from ..models.registry import load_detector
 
         samples = open_samples(folder, kind)

@@ -10,8 +10,8 @@ import typer
 from .console import errors_told, run_shown, stdout
 
 if TYPE_CHECKING:
-    from ..training.finetune.gate import Figures, Verdict
-    from ..training.finetune.plan import FieldPlan
+    from ..finetune.gate import Figures, Verdict
+    from ..finetune.plan import FieldPlan
 
 
 def finetune(
@@ -31,12 +31,12 @@ def finetune(
 ) -> None:
     """Fine-tune a model version on annotations of a journal and compare both; nothing is adopted unless asked for."""
     from ..annotations.store import Journal, default_journal
+    from ..finetune.from_journal import field_plans, freeze
+    from ..finetune.plan import PLAN_FILE, FinetunePlan, read_plan
+    from ..finetune.run import finetune as job
     from ..models.registry import find_version
     from ..models.versions import adopt as use
     from ..models.versions import next_version, publish_child
-    from ..training.finetune.from_journal import field_plans, freeze
-    from ..training.finetune.plan import PLAN_FILE, FinetunePlan, read_plan
-    from ..training.finetune.run import finetune as job
     from ..training.fit import seed_everything
 
     seed_everything(seed, threads)
@@ -73,8 +73,8 @@ def finetune(
 
 
 def _tissue(path: Path, mpp: float) -> FieldPlan:
-    from ..field import lazy_field
-    from ..training.finetune.plan import FieldPlan
+    from ..fields.field import lazy_field
+    from ..finetune.plan import FieldPlan
 
     field = lazy_field(path)
     return FieldPlan(path=str(path.absolute()), name=field.name, mpp=field.mpp or mpp)

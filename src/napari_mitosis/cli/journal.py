@@ -86,7 +86,7 @@ def import_(
     from ..annotations.notebook import Notebook
     from ..annotations.store import default_reader
     from ..errors import JournalError
-    from ..field import open_field
+    from ..fields.field import open_field
 
     with errors_told(), _open(journal, create=True) as opened:
         book = Notebook(opened, open_field(image, mpp), reader or default_reader())

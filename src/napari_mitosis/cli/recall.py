@@ -22,7 +22,7 @@ def recall(
     with errors_told():
         import pandas as pd
 
-        from ..crop_recall import crop_recall
+        from ..batches.crop_recall import crop_recall
         from ..datasets.crops import read_crops
         from ..errors import WeightsError
         from ..models.registry import load_detector

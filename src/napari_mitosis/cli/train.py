@@ -134,7 +134,7 @@ def report(
 
     With --verified, OUT is not read: the verifier's folder is, and report-verified-DETECTOR.json written there.
     """
-    from ..decide import Rule
+    from ..decision.decide import Rule
     from ..training.crossval import collect
     from ..training.report import make_report, mean_f
     from ..training.systems import system

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import DatasetError
-from ..field import lazy_field
+from ..fields.field import lazy_field
 from ..tables import annotations_frame
 from .rows import existing_folder, number, read_table
 

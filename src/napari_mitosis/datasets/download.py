@@ -15,8 +15,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from ..errors import DatasetError, FieldError
+from ..fields.pixels import open_pixels
 from ..jobs import Job, Progress
-from ..pixels import open_pixels
 from .http import fetch
 
 MIDOGPP_IMAGES_URL = "https://figshare.com/ndownloader/files/{id}"

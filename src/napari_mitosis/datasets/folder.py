@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..errors import DatasetError
-from ..field import Field
+from ..fields.field import Field
 from ..tables import LABELS, annotations_frame
 from .rows import confidence, existing_folder, number, read_mask, read_table
 from .sample import Mask, Sample, check_inside, sample_field

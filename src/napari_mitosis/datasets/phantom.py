@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from ..field import Field
+from ..fields.field import Field
 from ..tables import annotations_frame
 from .phantom_cells import MIMICS, PHASES, Canvas, Map, fibroblast, figure, interphase, lymphocyte
 from .sample import Sample

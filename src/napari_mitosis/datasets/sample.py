@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import DatasetError
-from ..field import Field, lazy_field
-from ..resolution import sidecar_mpp
+from ..fields.field import Field, lazy_field
+from ..fields.resolution import sidecar_mpp
 from ..tables import check_annotations
 
 Mask = NDArray[np.uint16]

@@ -15,7 +15,7 @@ from qtpy.QtCore import QTimer
 from .places import insert_above, placed
 
 if TYPE_CHECKING:
-    from ..compare import Comparison
+    from ..batches.compare import Comparison
 
 FIRST_UM, STEP_UM = 13.0, 2.5
 """Diameter of the first detector's mark, and how much larger each next one is: they lie around one another."""

@@ -13,8 +13,8 @@ from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QTabWidget, QVBoxLayout, QWidget
 
 from ..errors import FieldError, MitosisError
-from ..field import open_field
-from ..reader import field_layer
+from ..fields.field import open_field
+from ..fields.npe2_reader import field_layer
 from .detect import DetectDock
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def _open(viewer: napari.Viewer, path: Path, mpp: float | None) -> str | None:
 
 
 def _open_sample(viewer: napari.Viewer) -> Image | None:
-    from ..samples import hotspot
+    from ..datasets.samples import hotspot
 
     try:
         pixels, options, *_ = hotspot()[0]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ..evidence import CANDIDATE_COLUMNS
+from ..decision.evidence import CANDIDATE_COLUMNS
 from ..session import Result
 
 MOST_DROPPED = 60

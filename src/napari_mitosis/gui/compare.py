@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from ..errors import MitosisError
-from ..field import Field
+from ..fields.field import Field
 from ..inference.cache import EvidenceCache
 from ..jobs import Job, Progress
 from ..models.card import ModelCard
@@ -320,7 +320,7 @@ def _compare_job(
 ) -> Job[Compared]:
     """The comparison, with what the dock tells of it."""
     yield Progress(0, 0, "loading")
-    from ..compare import compare  # torch: seconds, in the worker
+    from ..batches.compare import compare  # torch: seconds, in the worker
 
     comparison = yield from compare(field, names, cache=cache, folder=folder)
     return Compared(comparison, epoch)

@@ -12,7 +12,7 @@ import pandas as pd
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from ..errors import JournalError, MitosisError
-from ..field import Field
+from ..fields.field import Field
 from ..jobs import Job, Progress
 from ..review.blind import BlindReadings
 from ..session import Session

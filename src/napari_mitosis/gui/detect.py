@@ -9,7 +9,7 @@ from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QApplication, QWidget
 from superqt.utils import QSignalThrottler, signals_blocked
 
-from ..decide import Rule
+from ..decision.decide import Rule
 from ..errors import MitosisError
 from ..models.card import ModelCard
 from ..models.registry import list_cards

@@ -14,12 +14,12 @@ from napari.utils import Colormap, DirectLabelColormap
 from napari.utils.colormaps import ensure_colormap
 from numpy.typing import NDArray
 
-from ..evidence import Evidence
-from ..field import Field
-from ..labels import IGNORED, MITOSIS, concentric_labels
-from ..reader import FIELD_KEY, field_of
-from ..resolution import check_mpp
-from ..samples import ANNOTATIONS_KEY
+from ..datasets.labels import IGNORED, MITOSIS, concentric_labels
+from ..datasets.samples import ANNOTATIONS_KEY
+from ..decision.evidence import Evidence
+from ..fields.field import Field
+from ..fields.npe2_reader import FIELD_KEY, field_of
+from ..fields.resolution import check_mpp
 from ..session import Result
 from ..tables import check_annotations
 from .places import OWNER_KEY, insert_above, look_at, placed

@@ -7,7 +7,7 @@ from collections.abc import Hashable
 
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
-from ..decide import Rule
+from ..decision.decide import Rule
 from ..session import Request, Result, Session
 from .worker import JobThread, Workers
 

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import signals_blocked
 
-from ..field import Field
+from ..fields.field import Field
 from ..session import Result
 from ..tables import DETECTION_COLUMNS
 from .keys import help_page, pretty

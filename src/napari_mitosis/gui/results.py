@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer
 
-from ..estimate_boxes import BOX_COLUMNS, estimate_boxes, fixed_boxes
-from ..evidence import Evidence
+from ..decision.estimate_boxes import BOX_COLUMNS, estimate_boxes, fixed_boxes
+from ..decision.evidence import Evidence
 from ..jobs import Job, Progress
 from ..session import Result, Session
 from .boxes import boxes_of

@@ -15,10 +15,10 @@ from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
 from ..datasets.folder import read_folder
+from ..datasets.samples import sample_folder
 from ..errors import MitosisError
-from ..field import Field
+from ..fields.field import Field
 from ..jobs import Job
-from ..samples import sample_folder
 from ..session import Session
 
 if TYPE_CHECKING:

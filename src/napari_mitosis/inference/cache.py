@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..evidence import Evidence
+from ..decision.evidence import Evidence
 
 
 class EvidenceCache:

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from ..agreement import group
-from ..calibrate import Calibration
-from ..decide import Rule, decide
-from ..evidence import CANDIDATE_COLUMNS, Evidence
-from ..field import Field
+from ..decision.decide import Rule, decide
+from ..decision.evidence import CANDIDATE_COLUMNS, Evidence
+from ..fields.field import Field
 from ..jobs import Job, Progress, retold
+from ..measures.agreement import group
+from ..measures.calibrate import Calibration
 from ..models.registry import Ensemble
 from .cache import EvidenceCache
 from .predict import predict

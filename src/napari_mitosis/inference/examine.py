@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import WeightsError
-from ..field import Field
+from ..fields.field import Field
 from ..jobs import Job, Progress
 from ..models.registry import Detector, ExaminingNetwork
 from .device import choose_device, inference_on

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..evidence import CANDIDATE_COLUMNS, Evidence
+from ..decision.evidence import CANDIDATE_COLUMNS, Evidence
 from ..models.registry import JoiningNetwork
 from .tiling import Tile
 

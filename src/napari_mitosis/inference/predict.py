@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..evidence import Evidence
-from ..field import Field
+from ..decision.evidence import Evidence
+from ..fields.field import Field
 from ..jobs import Job, Progress
 from ..models.registry import BoxNetwork, DenseNetwork, Detector, Ensemble, ExaminingNetwork, JoiningNetwork
 from .cache import EvidenceCache

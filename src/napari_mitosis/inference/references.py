@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import WeightsError
-from ..field import Field
+from ..fields.field import Field
 from ..jobs import Job, Progress
 from ..models.registry import Detector
 from ..tables import check_annotations

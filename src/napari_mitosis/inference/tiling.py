@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from ..field import Field
+from ..fields.field import Field
 
 # Scanners that call themselves 40x lie between 0.22 and 0.26 um/px; training zooms further than this.
 SAME_SCALE = 0.05

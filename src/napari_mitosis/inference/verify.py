@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..decide import Decider, Rule
+from ..decision.decide import Decider, Rule
+from ..decision.evidence import CANDIDATE_COLUMNS, Evidence
 from ..errors import WeightsError
-from ..evidence import CANDIDATE_COLUMNS, Evidence
-from ..field import Field
+from ..fields.field import Field
 from ..jobs import Job, Progress, retold
 from ..models.card import ModelCard
 from ..models.registry import Detector, load_detector

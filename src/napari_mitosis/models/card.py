@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..decide import Rule
+from ..decision.decide import Rule
 from ..errors import WeightsError
 
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..labels import BACKGROUND, IGNORED, random_concentric_labels
+from ..datasets.labels import BACKGROUND, IGNORED, random_concentric_labels
 
 
 def concentric_loss(logits: Tensor, labels: Tensor, reduction: Literal["sum", "normalised"] = "sum") -> Tensor:

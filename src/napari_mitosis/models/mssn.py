@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor, nn
 
-from ..labels import BACKGROUND, IGNORED, MITOSIS, concentric_labels
+from ..datasets.labels import BACKGROUND, IGNORED, MITOSIS, concentric_labels
 from .configured import Configured
 from .mssn_siamese import (
     EMBEDDING,

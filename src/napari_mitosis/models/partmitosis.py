@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..labels import IGNORED
+from ..datasets.labels import IGNORED
 from .configured import Configured
 from .fcn import FCN
 from .losses import concentric_loss, random_labels

@@ -12,7 +12,7 @@ import pandas as pd
 from psygnal import Signal
 
 from ..errors import MitosisError
-from ..evaluate import Counts, match
+from ..measures.evaluate import Counts, match
 
 RADIUS_UM = 7.5
 """A mark and a detection within so much of each other are the same figure (the radius of AMIDA13 and MIDOG)."""

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..decide import Rule
-from ..evidence import Evidence
+from ..decision.decide import Rule
+from ..decision.evidence import Evidence
 from ..session import Result
 from .judge import LINK_UM, link
 

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
-from ..agreement import SAME_UM
-from ..decide import Decider, Rule
-from ..evidence import Evidence
+from ..decision.decide import Decider, Rule
+from ..decision.evidence import Evidence
 from ..jobs import Job, Progress
+from ..measures.agreement import SAME_UM
 
 LOWER = (1.0, 0.5, 0.25, 0.1)
 """Shares of the rule's threshold: a blob that only shows at a low one is found there."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from ..evidence import Evidence
+from ..decision.evidence import Evidence
 
 SNAP_UM = 6.0
 """A blob further from the click than this was not meant."""

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..labels import BACKGROUND, IGNORED, concentric_labels, random_radii
+from ..datasets.labels import BACKGROUND, IGNORED, concentric_labels, random_radii
 from .windows import Window
 
 # Unit optical densities of haematoxylin, eosin and a residual (Ruifrok and Johnston), one stain a row.

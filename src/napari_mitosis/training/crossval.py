@@ -20,18 +20,18 @@ from numpy.typing import NDArray
 
 from ..datasets.crops import Crop
 from ..datasets.sample import Sample
-from ..decide import Rule, decide
-from ..evaluate import Evaluation, FieldResult, evaluate
-from ..evidence import Evidence
-from ..field import Field
+from ..decision.decide import Rule, decide
+from ..decision.evidence import Evidence
+from ..fields.field import Field
 from ..inference.cache import load_evidence, save_evidence
 from ..inference.predict import predict
 from ..inference.verify import verify
 from ..jobs import Job, Progress, retold
+from ..measures.evaluate import Evaluation, FieldResult, evaluate
+from ..measures.sweep import Grid, choose_rule, count_grid, grid_for
 from ..models.registry import Detector, detector_class
 from ..models.trunks import fold_batch_norms
 from ..models.weights import load_weights
-from ..sweep import Grid, choose_rule, count_grid, grid_for
 from .systems import System, system
 
 Protocol = Literal["S", "N"]

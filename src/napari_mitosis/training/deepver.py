@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..datasets.crops import Crop
 from ..datasets.sample import Sample
-from ..decide import Rule
+from ..decision.decide import Rule
 from ..jobs import Job, Progress
 from ..models.card import ModelCard
 from ..models.deepver import CROP_PX, CompactDeepVer

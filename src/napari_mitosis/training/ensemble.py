@@ -19,14 +19,14 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
-from ..calibrate import Calibration, fit_calibration, uncut
 from ..datasets.sample import Sample
-from ..decide import Rule, decide
+from ..decision.decide import Rule, decide
+from ..decision.evidence import Evidence
 from ..errors import DatasetError
-from ..evaluate import match
-from ..evidence import Evidence
 from ..inference.ensemble import MIN_DISTANCE_UM, combine, ensemble_rule, with_probability
 from ..jobs import Job, Progress
+from ..measures.calibrate import Calibration, fit_calibration, uncut
+from ..measures.evaluate import match
 from .crossval import Protocol, Scored, collect
 from .publish import read_report
 

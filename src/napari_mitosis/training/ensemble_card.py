@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..calibrate import Calibration, fit_calibration
 from ..datasets.sample import Sample
-from ..decide import Rule
-from ..evaluate import Evaluation, FieldResult, evaluate
+from ..decision.decide import Rule
 from ..jobs import Job
+from ..measures.calibrate import Calibration, fit_calibration
+from ..measures.evaluate import Evaluation, FieldResult, evaluate
 from ..models.card import Measure, Member, ModelCard
 from ..models.registry import list_cards
 from .ensemble import PROTOCOLS, Fitted, Measured, Run, cross_fit, fit_ensemble, fold_rules, gather

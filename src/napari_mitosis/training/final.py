@@ -9,7 +9,7 @@ from torch import nn
 
 from ..datasets.crops import Crop
 from ..datasets.sample import Sample
-from ..decide import Rule
+from ..decision.decide import Rule
 from ..errors import WeightsError
 from ..jobs import Job
 from ..models.card import Measure, ModelCard

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from ..datasets.crops import Crop
 from ..datasets.sample import Sample
-from ..decide import Rule
+from ..decision.decide import Rule
 from ..inference.device import precision
 from ..inference.memory import kept_memory
 from ..jobs import Job

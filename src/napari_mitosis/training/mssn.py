@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..datasets.crops import Crop
 from ..datasets.sample import Sample
-from ..decide import Rule
+from ..decision.decide import Rule
 from ..errors import WeightsError
 from ..inference.device import precision
 from ..jobs import Job, Progress

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..datasets.crops import Crop
 from ..datasets.sample import Sample
-from ..decide import Rule
+from ..decision.decide import Rule
 from ..jobs import Job
 from ..models.card import ModelCard
 from ..models.partmitosis import CompactPartMitosis, joint_loss, strong_loss

@@ -12,8 +12,8 @@ from typing import Any
 from torch import nn
 
 from ..datasets.sample import Sample
-from ..decide import Rule
-from ..evaluate import Evaluation
+from ..decision.decide import Rule
+from ..measures.evaluate import Evaluation
 from ..models.card import Measure, ModelCard
 
 TERMS = (

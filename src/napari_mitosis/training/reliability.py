@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..calibrate import cross_fitted, expected_calibration_error, reliability_table
 from ..errors import DatasetError
+from ..measures.calibrate import cross_fitted, expected_calibration_error, reliability_table
 
 PROTOCOLS = {"S": ("same slides", "#3b528b"), "N": ("new slide", "#d1495b")}
 SUMMARY_COLUMNS: tuple[str, ...] = ("model", "protocol", "candidates", "mitoses", "error_score", "error_probability")

@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..calibrate import fit_calibration, uncut
 from ..datasets.sample import Sample
-from ..decide import Rule, decide
+from ..decision.decide import Rule, decide
 from ..errors import DatasetError
-from ..evaluate import Evaluation, FieldResult, evaluate, match
 from ..inference.cache import load_evidence
 from ..jobs import Job
+from ..measures.calibrate import fit_calibration, uncut
+from ..measures.evaluate import Evaluation, FieldResult, evaluate, match
+from ..measures.sweep import choose_rule, grid_for
 from ..models.card import Measure
-from ..sweep import choose_rule, grid_for
 from .crossval import Scored, count_all, cross_fitted_rules, measure, write_rules
 from .publish import as_measure, write_report
 

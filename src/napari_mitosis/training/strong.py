@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..datasets.labels import IGNORED
 from ..datasets.sample import Sample
-from ..labels import IGNORED
 from .windows import FieldSource, Window
 
 

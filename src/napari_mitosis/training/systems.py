@@ -15,7 +15,7 @@ from torch import nn
 
 from ..datasets.crops import Crop
 from ..datasets.sample import Sample
-from ..decide import Rule
+from ..decision.decide import Rule
 from ..jobs import Job
 from ..models.card import ModelCard
 from ..models.registry import detector_class

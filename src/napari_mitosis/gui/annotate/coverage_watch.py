@@ -11,7 +11,7 @@ from napari.utils import Colormap
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 
-from ...field import Field
+from ...fields.field import Field
 from ...jobs import Job, Progress
 from ...review.coverage import Coverage, Rectangle, cell_px, tissue_of
 from ..places import insert_above, placed

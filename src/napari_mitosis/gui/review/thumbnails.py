@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QImage, QPixmap
 
 from ...errors import MitosisError
-from ...field import Field
+from ...fields.field import Field
 from ...jobs import Job, Progress
 from ..worker import Workers
 

@@ -10,11 +10,11 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QWidget
 
 from ...errors import MitosisError
+from ...finetune.client import Ended
+from ...finetune.gate import FEWEST_FIELDS, FEWEST_MITOSES
+from ...finetune.runs import Run
 from ...models.registry import list_cards
 from ...models.versions import adopt, go_back
-from ...trainer.process import Ended
-from ...trainer.runs import Run
-from ...training.finetune.gate import FEWEST_FIELDS, FEWEST_MITOSES
 from ..desk import Desk, desk_of
 from ..detect import DetectDock
 from ..devices import devices_job

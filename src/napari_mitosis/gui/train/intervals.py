@@ -6,7 +6,7 @@ from qtpy.QtCore import QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QFont, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-from ...training.finetune.gate import Figures
+from ...finetune.gate import Figures
 from .curves import CHILD, PARENT
 
 ROW_PX, NAME_PX, VALUE_PX = 24, 52, 42

@@ -23,8 +23,8 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import signals_blocked
 
+from ...finetune.client import Ended
 from ...models.card import ModelCard
-from ...trainer.process import Ended
 from ..card import headline
 from ..panel import STYLE
 from ..run_panel import STANDARD, short

@@ -5,10 +5,10 @@ from __future__ import annotations
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QApplication, QWidget
 
+from ...finetune.client import Ended, TrainerProcess
+from ...finetune.curves import Clock, Curves
+from ...finetune.runs import Run
 from ...jobs import Progress
-from ...trainer.curves import Clock, Curves
-from ...trainer.process import Ended, TrainerProcess
-from ...trainer.runs import Run
 
 POLL_MS = 500
 """How often the window looks at what the process told: two updates a second are enough, and cost nothing."""

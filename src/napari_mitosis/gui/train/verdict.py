@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...training.finetune.gate import FEWEST_FIELDS, FEWEST_MITOSES, Verdict
+from ...finetune.gate import FEWEST_FIELDS, FEWEST_MITOSES, Verdict
 from .intervals import Intervals
 from .work import MOST_THUMBNAILS, Judgement, Thumbnail
 

@@ -19,8 +19,8 @@ from torch import Tensor
 from ...datasets.crops import read_crops
 from ...datasets.icpr import read_icpr2012
 from ...datasets.sample import Sample
-from ...decide import Rule
-from ...evidence import Evidence
+from ...decision.decide import Rule
+from ...decision.evidence import Evidence
 from ...inference.device import choose_device, inference_on
 from ...inference.objects import all_boxes, as_candidates
 from ...inference.tiling import Tile, read_tile

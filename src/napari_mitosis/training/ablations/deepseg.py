@@ -13,9 +13,9 @@ from scipy import ndimage
 
 from ...datasets.icpr import read_icpr2012
 from ...datasets.sample import Sample
-from ...decide import Rule
+from ...decision.decide import Rule
+from ...decision.estimate_boxes import BOX_COLUMNS, box_iou, box_rule, estimate_boxes, fixed_boxes
 from ...errors import WeightsError
-from ...estimate_boxes import BOX_COLUMNS, box_iou, box_rule, estimate_boxes, fixed_boxes
 from ...jobs import Job, Progress
 from ..crossval import Scored, collect
 

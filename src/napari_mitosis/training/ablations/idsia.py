@@ -10,7 +10,7 @@ import pandas as pd
 
 from ...datasets.icpr import read_icpr2012
 from ...datasets.sample import Sample
-from ...decide import Rule
+from ...decision.decide import Rule
 from ...inference.cache import load_evidence, save_evidence
 from ...inference.predict import predict
 from ...jobs import Job, retold

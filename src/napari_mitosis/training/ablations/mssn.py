@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from ...datasets.icpr import read_icpr2012
-from ...decide import Rule
-from ...evidence import CANDIDATE_COLUMNS, Evidence
+from ...decision.decide import Rule
+from ...decision.evidence import CANDIDATE_COLUMNS, Evidence
 from ...jobs import Job, retold
 from ...models.mssn_stage1 import SUB_MODELS
 from ..crossval import Scored, collect, count_all, cross_fitted_rules, measure

@@ -18,17 +18,17 @@ from numpy.typing import NDArray
 
 from ...datasets.crops import read_crops
 from ...datasets.icpr import read_icpr2012
-from ...decide import Rule
+from ...decision.decide import Rule
 from ...errors import WeightsError
-from ...evaluate import Evaluation
 from ...inference.predict import predict
 from ...jobs import Job, Progress, retold
+from ...measures.evaluate import Evaluation
+from ...measures.sweep import Grid, grid_for
 from ...models.partmitosis import CompactPartMitosis
 from ...models.registry import Detector
 from ...models.transfer import FORMS, PAPER_FORM
 from ...models.trunks import fold_batch_norms
 from ...models.weights import load_weights
-from ...sweep import Grid, grid_for
 from ..crossval import Protocol, Scored, collect, count_all, cross_fitted_rules, folds, measure
 from ..partmitosis import PartMitosisSystem, PartRecipe
 from .rows import RADIUS_UM, as_row, saying

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from ...evaluate import Evaluation
 from ...jobs import Progress
+from ...measures.evaluate import Evaluation
 
 RADIUS_UM = 7.5
 

@@ -10,10 +10,10 @@ import pandas as pd
 
 from ...datasets.crops import read_crops
 from ...datasets.icpr import read_icpr2012
-from ...decide import Rule, decide_per_tile
-from ...evaluate import Evaluation, FieldResult, evaluate
+from ...decision.decide import Rule, decide_per_tile
 from ...jobs import Job, retold
-from ...sweep import Grid
+from ...measures.evaluate import Evaluation, FieldResult, evaluate
+from ...measures.sweep import Grid
 from ..crossval import Scored, collect, count_all, cross_fitted_rules, cross_validate, measure
 from ..recipe import Recipe
 from ..segmitos import SegMitosSystem

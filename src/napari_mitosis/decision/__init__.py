@@ -1,0 +1,1 @@
+"""Evidence and a rule become detections. No torch, no files."""

@@ -1,0 +1,1 @@
+"""A field: lazy pixels, um/px, identity; how files become one."""

@@ -1,0 +1,115 @@
+"""The npe2 reader: napari asks it to open image files as fields. It imports neither napari nor Qt."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import FieldError
+from .field import Field, open_field
+from .pixels import MAX_WHOLE_PX, TiffPixels
+
+LayerData = tuple[Any, ...]
+ReaderFunction = Callable[[str | Sequence[str]], list[LayerData]]
+
+SUFFIXES = frozenset({".tif", ".tiff", ".svs", ".png", ".bmp", ".jpg", ".jpeg"})
+
+FIELD_KEY = "napari_mitosis_field"
+"""Key of the `Field` in the metadata of its Image layer."""
+
+_NO_LAYERS: tuple[LayerData, ...] = ((None,),)  # napari's own sign for "read, but nothing to show"
+
+
+def napari_get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
+    """Return a reader when every path has the suffix of an image, or None.
+
+    Parameters
+    ----------
+    path : str or sequence of str
+        A file, or several files.
+
+    Returns
+    -------
+    callable or None
+        `read_fields`.
+    """
+    paths = [path] if isinstance(path, str) else list(path)
+    if not paths or any(Path(one).suffix.lower() not in SUFFIXES for one in paths):
+        return None
+    return read_fields
+
+
+def read_fields(path: str | Sequence[str]) -> list[LayerData]:
+    """Open files as fields, one RGB Image layer each; several files never become a stack.
+
+    Returns
+    -------
+    list of (pixels, keyword arguments, "image")
+        Where um/px is known the layer has scale and units, so that napari's scale bar is right.
+
+    Raises
+    ------
+    FieldError
+        When a file cannot be used. In napari's window a message names file and reason instead, and the
+        other files open.
+    """
+    layers = []
+    for one in [path] if isinstance(path, str) else path:
+        try:
+            layers.append(field_layer(open_field(one)))
+        except FieldError as error:
+            if not _shown_in_window(str(error)):
+                raise
+    return layers or list(_NO_LAYERS)
+
+
+def field_layer(field: Field, max_px: int = MAX_WHOLE_PX) -> LayerData:
+    """Layer data of a field: (pixels, keyword arguments of ``add_image``, "image").
+
+    Parameters
+    ----------
+    field : Field
+        The field.
+    max_px : int
+        A larger field is shown by the levels of its pyramid, for napari decodes a whole level to draw it.
+
+    Raises
+    ------
+    FieldError
+        When the field is larger and its file holds no pyramid.
+    """
+    options: dict[str, Any] = {"name": field.name, "rgb": True, "metadata": {FIELD_KEY: field}}
+    if field.mpp is not None:
+        options |= {"scale": (field.mpp, field.mpp), "units": ("um", "um")}
+    height, width = field.shape
+    if height * width <= max_px or not isinstance(field.pixels, TiffPixels):
+        return field.pixels, options, "image"
+    levels = field.pixels.levels()
+    if math.prod(levels[-1].shape[:2]) > max_px:
+        raise FieldError(
+            field.path or field.name,
+            f"{width} x {height} px are too many to show without a pyramid; save it as a pyramidal TIFF",
+        )
+    return levels, {**options, "multiscale": True}, "image"
+
+
+def field_of(metadata: Mapping[str, Any]) -> Field | None:
+    """The field in the metadata of a layer that this reader made, or None."""
+    found = metadata.get(FIELD_KEY)
+    return found if isinstance(found, Field) else None
+
+
+def _shown_in_window(message: str) -> bool:
+    """Show an error in napari's window, if there is one.
+
+    napari reports an exception of a reader as its own "tried to read ... but it gave an error" with a
+    traceback, and hides our reason; so where somebody listens to its notifications, use these.
+    """
+    notifications = sys.modules.get("napari.utils.notifications")
+    if notifications is None or not notifications.notification_manager.notification_ready.callbacks:
+        return False
+    notifications.show_error(message)
+    return True

@@ -1,0 +1,106 @@
+"""What readers wrote into a journal, frozen for a fine-tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from ..annotations.replay import replay
+from ..annotations.snapshot import Role, Snapshot, take_snapshot
+from ..annotations.store import Journal
+from ..errors import DatasetError
+from .plan import FieldPlan, Figure
+
+COLUMNS = (
+    "digest", "name", "path", "mpp", "height_px", "width_px", "mitosis", "mimic", "unsure", "complete", "there"
+)  # fmt: skip
+
+
+def journal_fields(journal: Journal) -> pd.DataFrame:
+    """The fields that have annotations, in the order in which they were last opened.
+
+    Returns
+    -------
+    DataFrame
+        `COLUMNS`: mitosis, mimic, unsure are numbers of figures; there, whether the image file is where it was.
+
+    Raises
+    ------
+    JournalError
+        If the journal cannot be read.
+    """
+    rows = []
+    for field in journal.fields().to_dict("records"):
+        state = replay(journal.actions(field["digest"]))
+        labels = [figure.label for figure in state.figures]
+        if not labels and not state.complete:
+            continue
+        counts = {label: labels.count(label) for label in ("mitosis", "mimic", "unsure")}
+        there = bool(field["path"]) and Path(field["path"]).is_file()
+        row: dict[str, object] = {str(name): value for name, value in field.items()}
+        rows.append(row | counts | {"complete": state.complete, "there": there})
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def freeze(journal: Journal, chosen: Sequence[str] = (), test: Collection[str] = ()) -> Snapshot:
+    """Freeze fields of a journal for a fine-tuning.
+
+    Parameters
+    ----------
+    chosen : sequence of str
+        Names, digests or paths; empty = every field that has annotations and whose file is there.
+    test : collection of str
+        Those of them that are not learnt from: parent and child are compared on them.
+
+    Raises
+    ------
+    DatasetError
+        If a field is not in the journal, its file is gone, or its um/px is unknown.
+    JournalError
+        If the journal cannot be read.
+    """
+    known = journal_fields(journal)
+    table = known[known["there"]] if not chosen else pd.concat([_named(known, name) for name in chosen])
+    if table.empty:
+        raise DatasetError("the journal holds no annotated field whose image file is still there")
+    split: dict[str, Role] = {}
+    for row in table.to_dict("records"):
+        if not row["there"]:
+            raise DatasetError(f"the image file of {row['name']} is not where it was: {row['path'] or 'it had none'}")
+        if not row["mpp"] > 0:
+            raise DatasetError(f"{row['name']}: its um/px is unknown; open it and enter the pixel size")
+        names = {row["name"], row["digest"], row["path"]}
+        split[row["digest"]] = "test" if names & set(test) else "train"
+    return take_snapshot(journal, list(split), split)
+
+
+def field_plans(snapshot: Snapshot) -> tuple[FieldPlan, ...]:
+    """The fields of a snapshot as a fine-tuning takes them, by name."""
+    plans = []
+    for field in sorted(snapshot.fields, key=lambda field: (field.name, field.digest)):
+        assert field.mpp is not None  # `freeze` refuses such fields
+        figures = tuple(Figure(y_px=f.y_px, x_px=f.x_px, label=f.label) for f in field.figures)
+        plans.append(
+            FieldPlan(
+                path=field.path,
+                name=field.name,
+                mpp=field.mpp,
+                digest=field.digest,
+                complete=field.complete,
+                role=field.role,
+                figures=figures,
+            )
+        )
+    return tuple(plans)
+
+
+def _named(known: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The rows of a field by its name, its path or the beginning of its digest."""
+    path = str(Path(name).absolute())
+    hit = known[(known["name"] == name) | (known["path"] == path) | known["digest"].str.startswith(name)]
+    if hit.empty:
+        there = ", ".join(known["name"]) or "none"
+        raise DatasetError(f"the journal holds no annotated field '{name}'; it holds: {there}")
+    return hit

@@ -1,0 +1,214 @@
+"""Whether a child may be offered: parent and child on tissue that the child did not learn from.
+
+A child's rule is chosen on the same scores that it is judged by. Under that rule it looks better than it is. Under
+rules that are chosen for each fold without it, on fewer figures than the child's own, it looks worse. The child is
+therefore counted both ways, and both count alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..measures.evaluate import Counts, match
+from .choose import RADIUS_UM
+from .units import Unit, quarters
+
+WORSE_BY = 0.02
+"""A child may lose this much F at the most."""
+
+RISK = 0.2
+"""With what probability it may be worse than that, by the bootstrap."""
+
+FEWEST_MITOSES, FEWEST_FIELDS = 8, 2
+"""With fewer than these there is too little evidence to offer anything."""
+
+_DRAWS = 2000
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """One field as both versions decide on it, the child by networks that never saw it.
+
+    Attributes
+    ----------
+    field : int
+        Number of the field in the plan.
+    shape : tuple of int
+    mpp : float
+    truth_yx : ndarray, shape (n, 2)
+        Mitoses.
+    parent, child : DataFrame
+        Detections.
+    crossed : DataFrame, optional
+        Detections of the child under a rule that was chosen without this field; None where its own was.
+    """
+
+    field: int
+    shape: tuple[int, int]
+    mpp: float
+    truth_yx: NDArray[np.float64]
+    parent: pd.DataFrame
+    child: pd.DataFrame
+    crossed: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Precision, recall and F with its 95 % bootstrap interval."""
+
+    precision: float
+    recall: float
+    f: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A figure on which parent and child differ: number of the field, and where in it."""
+
+    field: int
+    y_px: float
+    x_px: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate says.
+
+    Attributes
+    ----------
+    offered : bool
+        Whether the child may be adopted.
+    reason : str
+        One sentence for the reader.
+    parent, child : Figures
+    difference, low, high : float
+        F of the child less that of the parent, with its 95 % bootstrap interval over quarters of fields.
+    fields, mitoses : int
+        What both were judged on.
+    found, lost : tuple of Spot
+        Mitoses that only the child, or only the parent, detects; each decides by its own rule.
+    new_false, dropped_false : tuple of Spot
+        False detections of the child only, and of the parent only.
+    """
+
+    offered: bool
+    reason: str
+    parent: Figures
+    child: Figures
+    difference: float
+    low: float
+    high: float
+    fields: int
+    mitoses: int
+    found: tuple[Spot, ...]
+    lost: tuple[Spot, ...]
+    new_false: tuple[Spot, ...]
+    dropped_false: tuple[Spot, ...]
+
+
+def judge(fields: Sequence[Judged], seed: int = 0) -> Verdict:
+    """Compare parent and child on these fields.
+
+    Quarters of fields are drawn with replacement; both versions are counted on the same draws.
+    """
+    units = [(f, unit) for f in fields for unit in quarters(f.field, f.shape)]
+    table = np.array([_both(f, unit) for f, unit in units], dtype=np.int64).reshape(-1, 6)
+    drawn = np.random.default_rng(seed).integers(0, max(1, len(table)), (_DRAWS, len(table)))
+    draws = np.asarray(table[drawn].sum(axis=1), dtype=np.int64)
+    parent, child = _figures(table[:, :3], draws[:, :3]), _figures(table[:, 3:], draws[:, 3:])
+    differences = _f(draws[:, 3:]) - _f(draws[:, :3])
+    low, high = (float(v) for v in np.nanquantile(differences, (0.025, 0.975)))
+    mitoses = sum(len(f.truth_yx) for f in fields)
+    risk = float(np.mean(differences < -WORSE_BY))
+    offered, reason = _decide(len(fields), mitoses, child.f - parent.f, risk)
+    spots = [_spots(f) for f in fields]
+    found, lost, new_false, dropped = (tuple(s for one in spots for s in one[i]) for i in range(4))
+    return Verdict(
+        offered, reason, parent, child, child.f - parent.f, low, high, len(fields), mitoses, found, lost, new_false,
+        dropped,
+    )  # fmt: skip
+
+
+def _decide(fields: int, mitoses: int, difference: float, risk: float) -> tuple[bool, str]:
+    seen = f"{fields} field{'s' if fields != 1 else ''} with {mitoses} mitos{'es' if mitoses != 1 else 'is'}"
+    if fields < FEWEST_FIELDS or mitoses < FEWEST_MITOSES:
+        return False, (
+            f"Too little evidence: {seen} that the new version did not learn from; at least {FEWEST_FIELDS} fields "
+            f"with {FEWEST_MITOSES} mitoses are needed to tell whether it is better."
+        )
+    if difference < 0:
+        return False, f"The new version is worse: F {difference:+.3f} on {seen} that it did not learn from."
+    if risk > RISK:
+        return False, (
+            f"The new version may be worse: F {difference:+.3f} on {seen}, but with a chance of {100 * risk:.0f} % it "
+            f"loses more than {WORSE_BY:.2f}."
+        )
+    if difference == 0:
+        return False, f"The new version decides as its parent does on {seen}: nothing is gained."
+    return True, f"The new version is better: F {difference:+.3f} on {seen} that it did not learn from."
+
+
+def _both(field: Judged, unit: Unit) -> list[int]:
+    """Counts of the parent, twice, and of the child under both rules."""
+    parent, child = _counts(field, field.parent, unit), _counts(field, field.child, unit)
+    crossed = child if field.crossed is None else _counts(field, field.crossed, unit)
+    return [*(2 * n for n in parent), *(n + m for n, m in zip(child, crossed, strict=True))]
+
+
+def _counts(field: Judged, detections: pd.DataFrame, unit: Unit) -> tuple[int, int, int]:
+    """tp, fp, fn of one quarter: a match belongs to the quarter of its mitosis."""
+    matching = match(detections, field.truth_yx, RADIUS_UM, field.mpp)
+    points = detections[["y_px", "x_px"]].to_numpy(dtype=np.float64)
+    hits = unit.holds(field.truth_yx[matching.pairs[:, 1]])
+    false = unit.holds(points[matching.false_positives])
+    missed = unit.holds(field.truth_yx[matching.false_negatives])
+    return int(hits.sum()), int(false.sum()), int(missed.sum())
+
+
+def _f(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    tp, fp, fn = (counts[..., i].astype(np.float64) for i in range(3))
+    return np.asarray(2 * tp / np.maximum(2 * tp + fp + fn, 1))
+
+
+def _figures(table: NDArray[np.int64], draws: NDArray[np.int64]) -> Figures:
+    tp, fp, fn = (int(v) for v in table.sum(axis=0)) if len(table) else (0, 0, 0)
+    counts = Counts(tp, fp, fn)
+    low, high = (float(v) for v in np.quantile(_f(draws), (0.025, 0.975)))
+    precision, recall, f = (0.0 if np.isnan(v) else v for v in (counts.precision, counts.recall, counts.f))
+    return Figures(precision, recall, f, low, high)
+
+
+def _spots(field: Judged) -> tuple[list[Spot], list[Spot], list[Spot], list[Spot]]:
+    """Found, lost, new false and dropped false figures of one field."""
+    by = {}
+    for name, table in (("parent", field.parent), ("child", field.child)):
+        matching = match(table, field.truth_yx, RADIUS_UM, field.mpp)
+        points = table[["y_px", "x_px"]].to_numpy(dtype=np.float64)
+        by[name] = set(matching.pairs[:, 1].tolist()), points[matching.false_positives]
+    (parent_hits, parent_false), (child_hits, child_false) = by["parent"], by["child"]
+
+    def spots(points: NDArray[np.float64]) -> list[Spot]:
+        return [Spot(field.field, float(y), float(x)) for y, x in points]
+
+    reach = RADIUS_UM / field.mpp
+    return (
+        spots(field.truth_yx[sorted(child_hits - parent_hits)]),
+        spots(field.truth_yx[sorted(parent_hits - child_hits)]),
+        spots(_far(child_false, parent_false, reach)),
+        spots(_far(parent_false, child_false, reach)),
+    )
+
+
+def _far(points: NDArray[np.float64], others: NDArray[np.float64], reach_px: float) -> NDArray[np.float64]:
+    """Those of `points` that have none of `others` near."""
+    if not len(points) or not len(others):
+        return points
+    near = np.linalg.norm(points[:, None] - others[None], axis=2).min(axis=1) < reach_px
+    return np.asarray(points[~near])

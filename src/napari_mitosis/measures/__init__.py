@@ -1,0 +1,1 @@
+"""Numbers about detections: matching, precision and recall, calibration, agreement, density and grade."""
