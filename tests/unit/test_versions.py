@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -49,7 +50,9 @@ def finished_run(folder: Path, place: Path, *, version: str = "0.0.1+tuned.1", s
               place / "child.safetensors")  # fmt: skip
     changes = {"version": version, "parent": PARENT, "sha256": "", "finetuned": {"snapshot": "abc", "steps": 3}}
     child = card.model_copy(update=changes).with_rule(Rule(threshold=0.2, min_score=0.35), "out of fold")
-    content = {"status": "finished", "child": "child.safetensors", "card": json.loads(child.model_dump_json())}
+    sha256 = hashlib.sha256((place / "child.safetensors").read_bytes()).hexdigest()
+    content = {"status": "finished", "child": "child.safetensors", "child_sha256": sha256}
+    content["card"] = json.loads(child.model_dump_json())
     (place / "outcome.json").write_text(json.dumps(content), encoding="utf-8")
     return place
 

@@ -11,6 +11,7 @@ from ..annotations.replay import replay
 from ..annotations.snapshot import Role, Snapshot, take_snapshot
 from ..annotations.store import Journal
 from ..errors import DatasetError
+from ..names import path_text, text_path
 from .plan import FieldPlan, Figure
 
 COLUMNS = (
@@ -38,7 +39,7 @@ def journal_fields(journal: Journal) -> pd.DataFrame:
         if not labels and not state.complete:
             continue
         counts = {label: labels.count(label) for label in ("mitosis", "mimic", "unsure")}
-        there = bool(field["path"]) and Path(field["path"]).is_file()
+        there = bool(field["path"]) and text_path(field["path"]).is_file()
         row: dict[str, object] = {str(name): value for name, value in field.items()}
         rows.append(row | counts | {"complete": state.complete, "there": there})
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -98,7 +99,7 @@ def field_plans(snapshot: Snapshot) -> tuple[FieldPlan, ...]:
 
 def _named(known: pd.DataFrame, name: str) -> pd.DataFrame:
     """The rows of a field by its name, its path or the beginning of its digest."""
-    path = str(Path(name).absolute())
+    path = path_text(Path(name).absolute())
     hit = known[(known["name"] == name) | (known["path"] == path) | known["digest"].str.startswith(name)]
     if hit.empty:
         there = ", ".join(known["name"]) or "none"

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..annotations.store import Journal
 from ..models.registry import find_version
 from ..models.versions import next_version
+from ..names import text_path
 from .from_journal import field_plans, freeze
 from .plan import FieldPlan, FinetunePlan
 
@@ -68,6 +69,6 @@ def _tissue(journal: Journal, chosen: Sequence[str]) -> tuple[FieldPlan, ...]:
     others = [
         FieldPlan(path=row["path"], name=row["name"], mpp=row["mpp"], digest=row["digest"])
         for row in rows
-        if row["digest"] not in chosen and row["mpp"] > 0 and row["path"] and Path(row["path"]).is_file()
+        if row["digest"] not in chosen and row["mpp"] > 0 and row["path"] and text_path(row["path"]).is_file()
     ]
     return tuple(others[:MOST_TISSUE])

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import shutil
 from pathlib import Path
 
-from ..errors import WeightsError
+from pydantic import BaseModel
+
+from ..errors import WeightsError, brief
+from ..names import inside
 from .adoption import read_adopted, write_adopted
 from .card import ModelCard, read_card
 from .registry import find_version, installed, user_folder, version_key
@@ -115,7 +117,7 @@ def next_version(parent: str, folder: Path | None = None) -> str:
     detector, _, version = parent.partition("@")
     stem = f"{version.partition(TUNED)[0]}{TUNED}"
     taken = [card.version.removeprefix(stem) for card in versions(detector, folder) if card.version.startswith(stem)]
-    return f"{stem}{1 + max((int(number) for number in taken if number.isdigit()), default=0)}"
+    return f"{stem}{1 + max((int(number) for number in taken if number.isdecimal()), default=0)}"
 
 
 def publish_child(run: Path, folder: Path | None = None) -> str:
@@ -173,13 +175,25 @@ def _standard(detector: str, folder: Path | None) -> str | None:
 def _child(run: Path) -> tuple[ModelCard, Path]:
     """Card and weights that a fine-tuning left in its folder."""
     try:
-        outcome = json.loads((run / "outcome.json").read_text(encoding="utf-8"))
-        card, weights = ModelCard.model_validate(outcome["card"]), run / str(outcome["child"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{run.name} holds no finished fine-tuning: {error}") from error
+        outcome = _Finished.model_validate_json((run / "outcome.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{run.name} holds no finished fine-tuning: {brief(error)}") from error
+    weights = inside(run, outcome.child)
+    if weights is None:
+        raise WeightsError(f"{run.name} holds no finished fine-tuning: its child lies outside of its folder")
     if not weights.is_file():
         raise WeightsError(f"{run.name} holds no finished fine-tuning: {weights.name} is missing")
-    return card, weights
+    if outcome.child_sha256 != _sha256(weights):
+        raise WeightsError(f"{run.name}: {weights.name} is not the file that its outcome describes (sha256 differs)")
+    return outcome.card, weights
+
+
+class _Finished(BaseModel):
+    """Of ``outcome.json``, what publishing needs."""
+
+    child: str
+    child_sha256: str
+    card: ModelCard
 
 
 def _sha256(path: Path) -> str:
