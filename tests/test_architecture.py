@@ -132,7 +132,7 @@ def upwards(path: Path) -> Iterator[str]:
             yield f"{relative(path)}:{line} imports {module}"
 
 
-@pytest.mark.xfail(strict=True, reason="inference.predict-verify-ensemble, gui.desk-detect, annotate.annotating-tool: mend, then go")
+@pytest.mark.xfail(strict=True, reason="predict-verify-ensemble, desk-detect, annotating-tool: mend, then go")
 def test_no_circle_of_files() -> None:
     """Nor inside a room: a reader can always begin with a file that needs none of its neighbours."""
     names = {module_of(path): path for path in FILES}
