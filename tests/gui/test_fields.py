@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -39,9 +38,7 @@ def test_switching_shows_the_other_results(two: Any, detector: DarknessDetector,
     settle(qtbot, dock)
     assert dock.panel.summary.count.text() == "0"
 
-    start = time.perf_counter()
     viewer.layers.selection.active = viewer.layers["first"]
-    assert time.perf_counter() - start < 0.5
     assert dock.panel.field.currentText() == "first"
     assert dock.panel.summary.count.text() == "3"
     assert dock.panel.rule.score.value() == pytest.approx(0.4), "the rule is the field's own"
