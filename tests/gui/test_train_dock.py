@@ -27,7 +27,7 @@ from napari_mitosis.finetune.gate import Figures, Spot, Verdict
 from napari_mitosis.finetune.outcome import Outcome
 from napari_mitosis.finetune.plan import read_plan
 from napari_mitosis.finetune.runs import list_runs, new_folder, runs_folder
-from napari_mitosis.gui.detect import DetectDock
+from napari_mitosis.gui.detect.dock import DetectDock
 from napari_mitosis.gui.train.dock import TrainDock
 from napari_mitosis.models.adoption import read_adopted
 from napari_mitosis.models.registry import find_version, user_folder

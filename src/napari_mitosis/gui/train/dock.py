@@ -16,7 +16,7 @@ from ...finetune.runs import Run, unfinished
 from ...models.registry import list_cards
 from ...models.versions import adopt, go_back
 from ..desk import Desk, desk_of
-from ..detect import DetectDock
+from ..detect.dock import DetectDock
 from ..devices import devices_job
 from ..places import look_at
 from ..worker import Workers

@@ -25,9 +25,8 @@ from superqt.utils import signals_blocked
 
 from ...finetune.client import Ended
 from ...models.card import ModelCard
-from ..card import headline
-from ..panel import STYLE
-from ..run_panel import STANDARD, short
+from ..card import STANDARD, headline, short
+from ..style import STYLE
 from .curves import CurvesView
 from .fields_table import FieldsTable
 from .training import Training
