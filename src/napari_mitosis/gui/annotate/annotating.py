@@ -12,9 +12,9 @@ from qtpy.QtWidgets import QApplication, QWidget
 from ...annotations.actions import timestamp, utc_now
 from ...review.blind import BlindReading
 from ...review.reviewed import ReviewedCounts
+from ..grave import Grave
 from ..review.marker import Marker
 from .coverage_watch import CoverageWatch
-from .grave import Grave
 from .layer import AnnotationLayer
 from .peek import OverlayPeek
 from .tool import ClickTool
