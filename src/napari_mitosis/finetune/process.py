@@ -158,8 +158,8 @@ def finetuning(folder: Path) -> Job[None]:
     yield Progress(0, 0, "starting")
     import torch
 
+    from .job import finetune
     from .plan import read_plan
-    from .run import finetune
 
     plan = read_plan(folder)
     torch.set_num_threads(plan.threads or default_threads())

@@ -21,14 +21,14 @@ from ..inference.device import choose_device
 from ..jobs import Job, Progress
 from ..models.card import ModelCard
 from ..models.registry import detector_class
-from .choose import Choice, choose, count_unit, grid_about
+from .child_rule import Choice, choose, count_unit, grid_about
+from .folds import Unit, folds
 from .gate import Judged, Verdict, judge
 from .looking import Looking, looking
 from .material import Known, Material, annotated, distilled, without
 from .outcome import CHILD_FILE, OUTCOME_FILE, Outcome, read_outcome
 from .plan import FinetunePlan, read_plan
 from .tune import WINDOW_PX, TuneRecipe, blend, save_child, seconds_a_step, tune
-from .units import Unit, folds
 
 T = TypeVar("T")
 
