@@ -15,15 +15,15 @@ import pytest
 from napari_mitosis.annotations.snapshot import FieldRecord, FigureRecord, Snapshot
 from napari_mitosis.errors import DatasetError, MitosisError, WeightsError
 from napari_mitosis.finetune.claim import BEGUN_FILE, SNAPSHOT_FILE, claim
-from napari_mitosis.finetune.from_journal import field_plans
+from napari_mitosis.finetune.job import finetune
+from napari_mitosis.finetune.journal import field_plans
 from napari_mitosis.finetune.lock import claimed
 from napari_mitosis.finetune.outcome import read_outcome
 from napari_mitosis.finetune.plan import FinetunePlan, read_plan
-from napari_mitosis.finetune.run import finetune
+from napari_mitosis.finetune.publish import publish_child
 from napari_mitosis.jobs import run
 from napari_mitosis.models.card import read_card
 from napari_mitosis.models.registry import find_version, installed
-from napari_mitosis.models.versions import publish_child
 
 DIGEST = "d" * 64
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..annotations.snapshot import Snapshot
 from ..errors import DatasetError, WeightsError, brief
-from .from_journal import field_plans
+from .journal import field_plans
 from .plan import PLAN_FILE, FinetunePlan, read_plan
 
 BEGUN_FILE = "begun.json"

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from ..errors import DatasetError, brief
 from ..models.card import ModelCard
+from ..names import inside
 from .gate import Verdict
 
 OUTCOME_FILE = "outcome.json"
@@ -48,7 +49,7 @@ class Outcome:
         content: dict[str, Any] = {
             "status": "finished",
             "child": CHILD_FILE,
-            "child_sha256": _sha256(self.folder / CHILD_FILE),
+            "child_sha256": file_sha256(self.folder / CHILD_FILE),
             "card": json.loads(self.card.model_dump_json()),
             "fields": self.fields,
             "verdict": verdict,
@@ -67,7 +68,10 @@ def read_outcome(folder: Path) -> Outcome:
     """
     try:
         written = _Written.model_validate_json((folder / OUTCOME_FILE).read_bytes())
-        sha256 = _sha256(folder / CHILD_FILE)
+        child = inside(folder, written.child)
+        if child is None or not child.is_file():
+            raise ValueError(f"{CHILD_FILE} is missing")
+        sha256 = file_sha256(child)
     except (OSError, ValueError) as error:
         raise DatasetError(f"{folder.name} holds no readable outcome of a fine-tuning: {brief(error)}") from error
     if sha256 != written.child_sha256:
@@ -96,6 +100,7 @@ class _Written(BaseModel):
         return self
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """Hex sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

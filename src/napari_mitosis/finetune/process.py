@@ -135,8 +135,8 @@ def finetuning(folder: Path) -> Job[None]:
     yield Progress(0, 0, "starting")
     import torch
 
+    from .job import finetune_claimed
     from .plan import read_plan
-    from .run import finetune_claimed
 
     plan = read_plan(folder)
     torch.set_num_threads(plan.threads or default_threads())

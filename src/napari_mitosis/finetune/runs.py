@@ -1,4 +1,4 @@
-"""Folders of fine-tunings: each keeps its plan, its progress and what came of it, so that it can be gone on with."""
+"""Folders of fine-tunings: each keeps its plan, its progress and what came of it, so that it can be continued."""
 
 from __future__ import annotations
 
@@ -85,9 +85,9 @@ def list_runs(place: Path | None = None) -> list[Run]:
     return [found for folder in folders if (found := read_run(folder)) is not None]
 
 
-def unfinished(place: Path | None = None) -> list[Run]:
-    """The fine-tunings that can be gone on with, oldest first."""
-    return [one for one in list_runs(place) if not (one.finished or one.running or one.dismissed)]
+def unfinished(runs: Iterable[Run]) -> list[Run]:
+    """Those of these fine-tunings that can be continued."""
+    return [run for run in runs if not (run.finished or run.running or run.dismissed)]
 
 
 def dismiss(folder: Path) -> None:

@@ -21,8 +21,9 @@ from ..inference.device import choose_device
 from ..jobs import Job, Progress
 from ..models.card import ModelCard
 from ..models.registry import detector_class
-from .choose import Choice, choose, count_unit, grid_about
+from .child_rule import Choice, choose, count_unit, grid_about
 from .claim import claim
+from .folds import Unit, folds
 from .gate import Judged, Verdict, judge
 from .lock import claimed
 from .looking import Looking, looking
@@ -30,7 +31,6 @@ from .material import Known, Material, annotated, distilled, without
 from .outcome import CHILD_FILE, OUTCOME_FILE, Outcome, read_outcome
 from .plan import FinetunePlan
 from .tune import WINDOW_PX, TuneRecipe, blend, save_child, seconds_a_step, tune
-from .units import Unit, folds
 
 T = TypeVar("T")
 
