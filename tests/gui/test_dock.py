@@ -12,7 +12,7 @@ import pytest
 from napari.layers import Labels, Points
 
 from napari_mitosis.decision.decide import decide
-from napari_mitosis.gui.run_panel import time_left
+from napari_mitosis.gui.detect.run_panel import time_left
 from napari_mitosis.jobs import Progress
 
 from .conftest import DarknessDetector, add_field, camera_of, card, drawn_field, press, run_to_end, settle
@@ -318,7 +318,7 @@ def test_it_opens_without_torch() -> None:
     """In a fresh process; `benchmarks/start.py` has the seconds."""
     code = (
         "import sys, napari; v = napari.Viewer(show=True);"
-        "from napari_mitosis.gui.detect import DetectDock; d = DetectDock(v);"
+        "from napari_mitosis.gui.detect.dock import DetectDock; d = DetectDock(v);"
         "v.window.add_dock_widget(d); d.panel.repaint(); print('TORCH', 'torch' in sys.modules); v.close()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=90)

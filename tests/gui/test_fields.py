@@ -96,7 +96,7 @@ def test_in_the_grid_all_fields_stay_visible(two: Any) -> None:
 
 
 def test_fields_are_found_when_the_dock_comes_later(make_napari_viewer: Any, detector: DarknessDetector) -> None:
-    from napari_mitosis.gui.detect import DetectDock
+    from napari_mitosis.gui.detect.dock import DetectDock
     from napari_mitosis.session import Session
 
     from .conftest import card
