@@ -21,7 +21,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_mitosis.decision.evidence import Evidence
 from napari_mitosis.fields.field import Field
-from napari_mitosis.gui.detect import DetectDock
+from napari_mitosis.gui.detect.dock import DetectDock
 from napari_mitosis.jobs import Job, Progress
 from napari_mitosis.models.registry import list_cards
 from napari_mitosis.session import Session

@@ -15,7 +15,7 @@ start = time.process_time()
 import napari
 viewer = napari.Viewer(show=True)
 window = time.process_time()
-from napari_mitosis.gui.detect import DetectDock
+from napari_mitosis.gui.detect.dock import DetectDock
 dock = DetectDock(viewer)
 viewer.window.add_dock_widget(dock)
 dock.panel.repaint()

@@ -13,8 +13,8 @@ import napari
 from qtpy.QtWidgets import QApplication
 
 from napari_mitosis.gui.app import open_window
-from napari_mitosis.gui.compare import CompareDock
-from napari_mitosis.gui.detect import DetectDock
+from napari_mitosis.gui.compare.dock import CompareDock
+from napari_mitosis.gui.detect.dock import DetectDock
 from napari_mitosis.models.registry import list_cards
 
 SYSTEMS = (

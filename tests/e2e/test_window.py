@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from napari_mitosis.datasets.samples import ANNOTATIONS_KEY, sample_folder
-from napari_mitosis.gui.detect import DetectDock
+from napari_mitosis.gui.detect.dock import DetectDock
 from napari_mitosis.gui.layers import score_map
 
 

@@ -15,7 +15,7 @@ pytest.importorskip("napari")
 
 from napari_mitosis.decision.evidence import Evidence
 from napari_mitosis.fields.field import Field
-from napari_mitosis.gui.detect import DetectDock
+from napari_mitosis.gui.detect.dock import DetectDock
 from napari_mitosis.jobs import Job, Progress
 from napari_mitosis.models.card import Measure, ModelCard
 from napari_mitosis.session import Session

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from napari_mitosis.datasets.samples import hotspot
-from napari_mitosis.gui.agreement_layers import STYLES
-from napari_mitosis.gui.compare import CompareDock
+from napari_mitosis.gui.compare.dock import CompareDock
+from napari_mitosis.gui.compare.layers import STYLES
 from napari_mitosis.models.registry import detector_class, list_cards, load_detector
 from napari_mitosis.models.weights import load_weights, publish
 

@@ -14,9 +14,9 @@ import pytest
 from napari_mitosis.annotations.notebook import Notebook
 from napari_mitosis.annotations.store import Journal
 from napari_mitosis.fields.field import Field
-from napari_mitosis.gui.compare import CompareDock
+from napari_mitosis.gui.compare.dock import CompareDock
 from napari_mitosis.gui.desk import desk_of, open_desk
-from napari_mitosis.gui.detect import DetectDock
+from napari_mitosis.gui.detect.dock import DetectDock
 
 from .conftest import add_field, drawn_field, press, run_to_end
 

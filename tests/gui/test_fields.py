@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -39,9 +38,7 @@ def test_switching_shows_the_other_results(two: Any, detector: DarknessDetector,
     settle(qtbot, dock)
     assert dock.panel.summary.count.text() == "0"
 
-    start = time.perf_counter()
     viewer.layers.selection.active = viewer.layers["first"]
-    assert time.perf_counter() - start < 0.5
     assert dock.panel.field.currentText() == "first"
     assert dock.panel.summary.count.text() == "3"
     assert dock.panel.rule.score.value() == pytest.approx(0.4), "the rule is the field's own"
@@ -99,7 +96,7 @@ def test_in_the_grid_all_fields_stay_visible(two: Any) -> None:
 
 
 def test_fields_are_found_when_the_dock_comes_later(make_napari_viewer: Any, detector: DarknessDetector) -> None:
-    from napari_mitosis.gui.detect import DetectDock
+    from napari_mitosis.gui.detect.dock import DetectDock
     from napari_mitosis.session import Session
 
     from .conftest import card

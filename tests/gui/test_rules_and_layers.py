@@ -11,11 +11,11 @@ from napari.layers import Image, Shapes
 
 from napari_mitosis.decision.decide import Decider, Rule
 from napari_mitosis.decision.evidence import CANDIDATE_COLUMNS, Evidence
-from napari_mitosis.gui.boxes import MOST_DROPPED, boxes_of
+from napari_mitosis.gui.card import short
+from napari_mitosis.gui.detect.boxes import MOST_DROPPED, boxes_of
+from napari_mitosis.gui.detect.rule_panel import RulePanel
+from napari_mitosis.gui.detect.weights import FusionWeights
 from napari_mitosis.gui.layers import FieldLayers, score_map
-from napari_mitosis.gui.rule_panel import RulePanel
-from napari_mitosis.gui.run_panel import short
-from napari_mitosis.gui.weights import FusionWeights
 from napari_mitosis.session import Request, Result, Ticket
 
 from .conftest import MPP, add_field, card

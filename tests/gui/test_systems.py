@@ -14,7 +14,7 @@ from napari.layers import Points, Shapes
 
 from napari_mitosis.datasets.samples import hotspot
 from napari_mitosis.decision.evidence import Evidence
-from napari_mitosis.gui.detect import DetectDock
+from napari_mitosis.gui.detect.dock import DetectDock
 from napari_mitosis.inference.predict import predict
 from napari_mitosis.jobs import Job
 from napari_mitosis.models.card import ModelCard

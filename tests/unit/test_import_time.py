@@ -5,19 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 
-LIMIT_S = 0.3
+import pytest
+
+import napari_mitosis
 
 
 def python(code: str) -> str:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
-
-
-def test_import_is_fast() -> None:
-    code = "import time; t = time.perf_counter(); import napari_mitosis; print(time.perf_counter() - t)"
-    best = min(float(python(code)) for _ in range(3))
-    assert best < LIMIT_S
 
 
 def test_import_loads_neither_torch_nor_qt() -> None:

@@ -236,7 +236,7 @@ import numpy as np
 from pathlib import Path
 from napari_mitosis.annotations.notebook import Notebook
 from napari_mitosis.annotations.store import Journal
-from napari_mitosis.field import Field
+from napari_mitosis.fields.field import Field
 file = Path(sys.argv[1])
 book = Notebook(Journal(file), Field.from_array(np.zeros((9, 9, 3), np.uint8), 0.25), "ann")
 told = []

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QDockWidget, QMainWindow, QTabWidget, QVBoxLayout, QW
 from ..errors import FieldError, MitosisError
 from ..fields.field import open_field
 from ..fields.npe2_reader import field_layer
-from .detect import DetectDock
+from .detect.dock import DetectDock
 
 if TYPE_CHECKING:
     from napari.layers import Image

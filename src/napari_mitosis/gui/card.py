@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from ..models.card import Measure, ModelCard
+
+STANDARD = "segmitos"
+"""The detector that is chosen at first: it is among the quickest."""
 
 DISCLAIMER = "Research use only, not a medical device."
 
@@ -27,6 +31,11 @@ class CardView(QLabel):
     def set_card(self, card: ModelCard | None) -> None:
         """Show another card, or that there is none."""
         self.setText(_page(card) if card is not None else "No model is installed.")
+
+
+def short(card: ModelCard) -> str:
+    """Name and version of a model, short enough for a list."""
+    return f"{re.split('[:,(]', card.title)[0].strip()} {card.version}"
 
 
 def headline(card: ModelCard) -> str:

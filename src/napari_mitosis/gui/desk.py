@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ..annotations.notebook import Notebook
     from ..annotations.store import Journal
-    from .detect import DetectDock
+    from .detect.dock import DetectDock
 
 
 @dataclass(frozen=True, eq=False)
@@ -328,7 +328,7 @@ class Desk(QObject):
 
 def open_desk(viewer: napari.Viewer) -> Desk | None:
     """The desk of the open detect dock, or None where there is none."""
-    from .detect import DetectDock
+    from .detect.dock import DetectDock
 
     for widget in viewer.window.dock_widgets.values():
         if isinstance(widget, DetectDock) and not widget.desk.is_closed:
@@ -338,7 +338,7 @@ def open_desk(viewer: napari.Viewer) -> Desk | None:
 
 def desk_of(viewer: napari.Viewer) -> Desk:
     """The desk of the open detect dock; opens a detect dock where there is none."""
-    from .detect import DetectDock
+    from .detect.dock import DetectDock
 
     found = open_desk(viewer)
     if found is None:

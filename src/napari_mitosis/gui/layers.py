@@ -22,8 +22,8 @@ from ..fields.npe2_reader import FIELD_KEY, field_of
 from ..fields.resolution import check_mpp
 from ..session import Result
 from ..tables import check_annotations
+from .detect.weights import Weights
 from .places import OWNER_KEY, insert_above, look_at, placed
-from .weights import Weights
 
 CLEAR_BELOW = 0.35
 """Scores below this fade out, so that the score map does not darken the tissue."""

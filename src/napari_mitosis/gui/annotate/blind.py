@@ -18,8 +18,8 @@ from qtpy.QtWidgets import (
 
 from ...errors import MitosisError
 from ...review.blind import Agreement, agreement
-from ..panel import STYLE
 from ..places import look_at
+from ..style import STYLE
 from .annotating import annotating_of
 from .panel import OPEN_FIRST, OPENING
 from .words import faint, moment, row, section, tool

@@ -14,8 +14,8 @@ from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from ...fields.field import Field
 from ...jobs import Job, Progress
 from ...review.coverage import Coverage, Rectangle, cell_px, tissue_of
+from ..grave import Grave
 from ..places import insert_above, placed
-from .grave import Grave
 
 if TYPE_CHECKING:
     from ..desk import Desk

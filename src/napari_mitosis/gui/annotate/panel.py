@@ -22,7 +22,7 @@ from superqt.utils import signals_blocked
 from ...annotations.actions import PHASES
 from ...errors import MitosisError
 from ...tables import LABELS
-from ..panel import STYLE
+from ..style import STYLE
 from .annotating import KEY, annotating_of
 from .words import done, faint, label_icon, moment, row, section, tool
 

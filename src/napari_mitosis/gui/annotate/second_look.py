@@ -24,8 +24,8 @@ from ...jobs import Job
 from ...review.judge import judge
 from ...review.second_look import LOOK_COLUMNS, looking, with_judgements
 from ...session import Result
-from ..panel import STYLE
 from ..places import look_at
+from ..style import STYLE
 from .annotating import annotating_of
 from .words import faint, label_icon, row, section, tool
 

@@ -12,11 +12,11 @@ from qtpy.QtWidgets import QWidget
 from ...errors import MitosisError
 from ...finetune.client import Ended
 from ...finetune.gate import FEWEST_FIELDS, FEWEST_MITOSES
-from ...finetune.runs import Run
+from ...finetune.runs import Run, unfinished
 from ...models.registry import list_cards
 from ...models.versions import adopt, go_back
 from ..desk import Desk, desk_of
-from ..detect import DetectDock
+from ..detect.dock import DetectDock
 from ..devices import devices_job
 from ..places import look_at
 from ..worker import Workers
@@ -245,7 +245,7 @@ class TrainDock(QWidget):
         newest = runs[-1]
         if newest.finished:
             self._judge(newest)
-        waiting = [run for run in runs if not run.finished and not run.running and not run.dismissed]
+        waiting = unfinished(runs)
         if waiting:
             self._offer_to_go_on(waiting[-1])
 

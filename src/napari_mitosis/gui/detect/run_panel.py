@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Sequence
 
@@ -21,13 +20,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..jobs import Progress
-from ..models.card import ModelCard
-from .card import DISCLAIMER, CardView, headline
-from .keys import pretty
-
-STANDARD = "segmitos"
-"""The detector that is chosen at first: it is among the quickest."""
+from ...jobs import Progress
+from ...models.card import ModelCard
+from ..card import DISCLAIMER, STANDARD, CardView, headline, short
+from ..keys import pretty
 
 
 class RunPanel(QWidget):
@@ -185,11 +181,6 @@ class RunPanel(QWidget):
             if second is not None
             else "No verifier is installed."
         )
-
-
-def short(card: ModelCard) -> str:
-    """Name and version of a model, short enough for a list."""
-    return f"{re.split('[:,(]', card.title)[0].strip()} {card.version}"
 
 
 def time_left(elapsed_s: float, progress: Progress) -> str:

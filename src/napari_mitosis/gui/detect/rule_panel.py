@@ -10,8 +10,8 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QPushBut
 from superqt import QLabeledDoubleSlider
 from superqt.utils import signals_blocked
 
-from ..decision.decide import Rule
-from ..decision.evidence import Evidence
+from ...decision.decide import Rule
+from ...decision.evidence import Evidence
 from .histogram import ScoreHistogram
 from .weights import FusionWeights
 

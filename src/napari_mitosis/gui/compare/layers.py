@@ -12,10 +12,10 @@ from napari.components import ViewerModel
 from napari.layers import Image, Layer, Points
 from qtpy.QtCore import QTimer
 
-from .places import insert_above, placed
+from ..places import insert_above, placed
 
 if TYPE_CHECKING:
-    from ..batches.compare import Comparison
+    from ...batches.compare import Comparison
 
 FIRST_UM, STEP_UM = 13.0, 2.5
 """Diameter of the first detector's mark, and how much larger each next one is: they lie around one another."""

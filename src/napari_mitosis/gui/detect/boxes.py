@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ..decision.evidence import CANDIDATE_COLUMNS
-from ..session import Result
+from ...decision.evidence import CANDIDATE_COLUMNS
+from ...session import Result
 
 MOST_DROPPED = 60
 """Dropped candidates beyond this many are not drawn: a detector of boxes has hundreds of poor ones."""

@@ -7,9 +7,9 @@ from collections.abc import Hashable
 
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
-from ..decision.decide import Rule
-from ..session import Request, Result, Session
-from .worker import JobThread, Workers
+from ...decision.decide import Rule
+from ...session import Request, Result, Session
+from ..worker import JobThread, Workers
 
 QUICK_S = 0.010
 """A decision longer than this would be felt in the window: it belongs into a worker."""

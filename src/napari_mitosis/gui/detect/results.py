@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer
 
-from ..decision.estimate_boxes import BOX_COLUMNS, estimate_boxes, fixed_boxes
-from ..decision.evidence import Evidence
-from ..jobs import Job, Progress
-from ..session import Result, Session
+from ...decision.estimate_boxes import BOX_COLUMNS, estimate_boxes, fixed_boxes
+from ...decision.evidence import Evidence
+from ...jobs import Job, Progress
+from ...session import Result, Session
+from ..fields import OpenFields
 from .boxes import boxes_of
-from .fields import OpenFields
 from .panel import DetectPanel
 
 PAUSE_MS = 250

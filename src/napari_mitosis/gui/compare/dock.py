@@ -22,20 +22,20 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..errors import MitosisError
-from ..fields.field import Field
-from ..inference.cache import EvidenceCache
-from ..jobs import Job, Progress
-from ..models.card import ModelCard
-from ..models.registry import list_cards
-from ..session import Session
-from .agreement_layers import AgreementLayers, Compared, style
-from .desk import open_desk
-from .fields import OpenFields
-from .panel import STYLE
-from .places import look_at
-from .run_panel import short
-from .worker import JobThread, Workers
+from ...errors import MitosisError
+from ...fields.field import Field
+from ...inference.cache import EvidenceCache
+from ...jobs import Job, Progress
+from ...models.card import ModelCard
+from ...models.registry import list_cards
+from ...session import Session
+from ..card import short
+from ..desk import open_desk
+from ..fields import OpenFields
+from ..places import look_at
+from ..style import STYLE
+from ..worker import JobThread, Workers
+from .layers import AgreementLayers, Compared, style
 
 COLUMNS = 2
 """Check boxes side by side."""
@@ -320,7 +320,7 @@ def _compare_job(
 ) -> Job[Compared]:
     """The comparison, with what the dock tells of it."""
     yield Progress(0, 0, "loading")
-    from ..batches.compare import compare  # torch: seconds, in the worker
+    from ...batches.compare import compare  # torch: seconds, in the worker
 
     comparison = yield from compare(field, names, cache=cache, folder=folder)
     return Compared(comparison, epoch)

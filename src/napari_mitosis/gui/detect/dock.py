@@ -9,21 +9,21 @@ from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QApplication, QWidget
 from superqt.utils import QSignalThrottler, signals_blocked
 
-from ..decision.decide import Rule
-from ..errors import MitosisError
-from ..models.card import ModelCard
-from ..models.registry import list_cards
-from ..session import Result, Session
-from . import keys
-from .desk import Desk
-from .devices import devices_job
-from .fields import OpenFields
-from .layers import scale_field_layer
+from ...decision.decide import Rule
+from ...errors import MitosisError
+from ...models.card import ModelCard
+from ...models.registry import list_cards
+from ...session import Result, Session
+from .. import keys
+from ..desk import Desk
+from ..devices import devices_job
+from ..fields import OpenFields
+from ..layers import scale_field_layer
+from ..why import Why, why_job
+from ..worker import JobThread, Workers
 from .live import LiveDecisions
 from .panel import DetectPanel
 from .results import ResultView
-from .why import Why, why_job
-from .worker import JobThread, Workers
 
 THROTTLE_MS = 16
 

@@ -1,0 +1,1 @@
+"""Several detectors on one field."""

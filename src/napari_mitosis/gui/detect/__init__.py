@@ -1,0 +1,1 @@
+"""The step that detects: run, rule, what is shown."""
