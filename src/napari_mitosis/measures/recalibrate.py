@@ -197,10 +197,12 @@ def _expected(
     hits, mitoses = is_mitosis[:, kept].sum(axis=1), is_mitosis.sum(axis=1) + missed
     precision, recall = hits / max(int(kept.sum()), 1), hits / np.maximum(mitoses, 1)
     f = 2 * hits / np.maximum(kept.sum() + mitoses, 1)
-    means = [float(v.mean()) for v in (precision, recall, f)]
-    low, high = np.quantile(np.stack([precision, recall, f]), (0.05, 0.95), axis=1)
-    ranges = [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
-    return Expected(min_score, *means, *ranges, int(kept.sum()))
+    (precision_mean, precision_range), (recall_mean, recall_range), (f_mean, f_range) = (
+        (float(values.mean()), tuple(np.quantile(values, (0.05, 0.95)).tolist())) for values in (precision, recall, f)
+    )
+    return Expected(
+        min_score, precision_mean, recall_mean, f_mean, precision_range, recall_range, f_range, int(kept.sum())
+    )
 
 
 def _reason(present: Expected, best: Expected, offered: bool) -> str:
