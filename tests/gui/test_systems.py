@@ -158,12 +158,12 @@ def test_a_verifier_looks_once_more(opened: Callable[..., Any], engine: Counted,
     panel = dock.panel.run_panel
     assert not panel.verify.isChecked()
     press(panel.verify, qtbot)
-    assert panel.verifier is not None
+    assert panel.wanted == "segmitos@1.0.0+deepver@1.0.0"
     run_to_end(dock, qtbot)
     assert dock.panel.message.text() == ""
     result = dock.session.current.result
     assert result.evidence.scores == ("detector", "verifier")
-    assert result.evidence.model == f"{plain.evidence.model}+{panel.verifier}"
+    assert result.evidence.model == panel.wanted
     assert len(result.evidence.candidates) == len(plain.candidates) > 0
     assert dock.panel.rule.weights.names == ("detector", "verifier")
     layer = viewer.layers["field: detections"]
