@@ -17,7 +17,7 @@ from ..fields.field import Field
 from .actions import Action, batched, new_id, rule_json, timestamp, utc_now
 from .frames import annotations_of, figures_frame
 from .outbox import Outbox
-from .replay import FieldState, Figure, history_of, replay
+from .replay import FieldState, Figure, Marks, history_of, replay
 from .store import Journal
 
 if TYPE_CHECKING:
@@ -197,6 +197,10 @@ class Notebook:
         if yes != self.complete:
             self._act([self._action("complete" if yes else "reopen")])
 
+    def note(self, kind: str, target: str = "") -> None:
+        """Say something of the field as a whole: it does ``join`` a case, ``leave`` it, or this ``area`` counts."""
+        self._act([self._action(kind, target=target)])
+
     def undo(self) -> Action | None:
         """Undo this reader's last action in this field that counts; None when there is none."""
         return self._turn("undo", self._state.undoable(self.reader))
@@ -255,6 +259,11 @@ class Notebook:
         if self._frame is None:
             self._frame = figures_frame(self._state.figures)
         return self._frame.copy()
+
+    @property
+    def marks(self) -> Marks:
+        """What is said of the field as a whole."""
+        return self._state.marks
 
     def figure(self, figure: str) -> Figure | None:
         """One figure as it stands; None when it is not there (any more)."""
@@ -379,7 +388,7 @@ class Notebook:
         self._frame = None
         was, now = ({figure.id: figure for figure in state.figures} for state in (old, self._state))
         differing = tuple(one for one in {**was, **now} if was.get(one) != now.get(one))
-        same = not differing and old.complete == self._state.complete
+        same = not differing and old.marks == self._state.marks
         return None if same else Change(None, differing)
 
 

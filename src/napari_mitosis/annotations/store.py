@@ -6,7 +6,7 @@ import getpass
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -143,8 +143,10 @@ class Journal:
         """
         return [action for _, action in self.rows(field, after)]
 
-    def rows(self, field: str | None = None, after: int = 0) -> list[tuple[int, Action]]:
-        """Like `actions`, each with its number in the journal."""
+    def rows(
+        self, field: str | None = None, after: int = 0, kinds: Collection[str] | None = None
+    ) -> list[tuple[int, Action]]:
+        """Like `actions`, each with its number in the journal; only some kinds where `kinds` names them."""
 
         def read(database: Database) -> list[tuple[int, Action]]:
             import sqlalchemy as sa
@@ -154,6 +156,8 @@ class Journal:
             query = sa.select(ACTIONS).where(ACTIONS.c.seq > after).order_by(ACTIONS.c.seq)
             if field is not None:
                 query = query.where(ACTIONS.c.field == field)
+            if kinds is not None:
+                query = query.where(ACTIONS.c.kind.in_(sorted(kinds)))
             with database.read() as connection:
                 return [_action(row) for row in connection.execute(query)]
 
