@@ -101,9 +101,8 @@ NONSENSE = {
 
 @pytest.mark.parametrize("pieces", NONSENSE.values(), ids=NONSENSE.keys())
 def test_nonsense_is_told_or_taken_for_what_it_is(tmp_path: Path, pieces: list[bytes]) -> None:
-    with serving(pieces) as url:
-        with contextlib.suppress(DatasetError):  # no other error, and nothing else on disk
-            run(fetch(url, tmp_path / "a.part", attempts=2, retry_wait_s=0.01, timeout_s=5))
+    with serving(pieces) as url, contextlib.suppress(DatasetError):  # no other error, and nothing else on disk
+        run(fetch(url, tmp_path / "a.part", attempts=2, retry_wait_s=0.01, timeout_s=5))
     part = tmp_path / "a.part"
     assert not part.exists() or part.read_bytes() in (b"", b"abc")
 
