@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QToolButton
 from napari_mitosis.annotations.store import Journal
 from napari_mitosis.gui.review.dock import WIDTH_PX, ReviewDock
 from napari_mitosis.gui.review.marker import MAGNIFICATIONS, zoom_for
-from napari_mitosis.review.queue import ORDERS
+from napari_mitosis.review.orders import ORDERS
 
 from .conftest import add_field, camera_of, drawn_field, press, run_to_end, settle
 from .review_window import detected_review, open_review, states, strike
