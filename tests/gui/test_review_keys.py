@@ -19,7 +19,6 @@ from napari_mitosis.gui import keys as detect_keys
 from napari_mitosis.gui.preferences import Preferences
 from napari_mitosis.gui.review.keys_dialog import KeysDialog
 from napari_mitosis.gui.review.review_keys import (
-    ACTIONS,
     DEFAULTS,
     ReviewKeys,
     canonical,
