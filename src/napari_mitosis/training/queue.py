@@ -86,7 +86,7 @@ def stages(data: TrainingData, plan: QueuePlan, name: str = "segmitos") -> list[
     published = Stage(f"{name}/published", target, lambda: _publish(data, plan, name), (report.name, final.name))
     parts += [final, report, published]
     if plan.start is not None:
-        parts.append(Stage(f"{name}/parent", plan.start.name, lambda: _parent(data, plan, name), folds_done))
+        parts.append(Stage(f"{name}/parent", plan.start.name, lambda: _parent(data, plan, name)))
     return parts
 
 
@@ -135,9 +135,7 @@ def _report(data: TrainingData, plan: QueuePlan, name: str) -> Job[None]:
         for sample in (data.samples[i] for i in test):
             evidence = load_evidence(place / f"{sample.field.name}.npz")
             if evidence is None:
-                raise WeightsError(
-                    f"{place} lacks the scores of {sample.field.name}; remove its done.json to make them"
-                )
+                raise WeightsError(f"{place} lacks {sample.field.name}; remove its done.json to score it anew")
             scored.append(Scored(sample, fold, evidence))
     start = system(name).card(version="0.0.0", seed=0).decision_rule()
     out = plan.out / name / "report"
