@@ -145,7 +145,7 @@ class FieldLayers:
         self,
         viewer: ViewerModel,
         owner: Image,
-        bury: Callable[[list[Layer]], None],
+        bury: Callable[..., None],
         picked: Callable[[int], None] = lambda row: None,
     ) -> None:
         self._viewer = viewer
@@ -199,7 +199,7 @@ class FieldLayers:
         if not evidence.maps and self.score_map is not None:
             gone.append(self.score_map)
             self.score_map = None
-        self._bury([*gone, *self.centroid_boxes.values()])
+        self._bury(*gone, *self.centroid_boxes.values())
         self.centroid_boxes = {}
         for name, one in singles.items():
             known = self.maps.get(name)
@@ -343,7 +343,7 @@ class FieldLayers:
 
     def remove(self) -> None:
         """Take the result layers away."""
-        self._bury(self.all())
+        self._bury(*self.all())
         self.score_map = self.detections = self.labels = self.boxes = None
         self.maps, self.centroid_boxes, self._set_aside = {}, {}, []
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Qt, QTimer, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QApplication, QWidget
+from qtpy.QtWidgets import QApplication
 
 from ...annotations.actions import timestamp, utc_now
 from ...review.blind import BlindReading
@@ -217,11 +217,11 @@ class Annotating(QObject):
 
     def point_at(self, y_px: float, x_px: float) -> None:
         """Put ticks about a place of the active field."""
-        state, dock = self.desk.session.current, self.desk.parent()
-        if state is None or state.field.mpp is None or not isinstance(dock, QWidget):
+        state = self.desk.session.current
+        if state is None or state.field.mpp is None:
             return
         if self._marker is None:
-            self._marker = Marker(self.desk.viewer, dock)
+            self._marker = Marker(self.desk.viewer, self.desk.window)
         self._marker.show(self.desk.fields.layer(str(self.key)), (y_px, x_px), state.field.mpp)
 
     def point_at_nothing(self) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from functools import partial
 
 import napari
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QDockWidget, QLabel, QMainWindow, QPushButton, QScrollArea, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QPushButton, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
 from ...annotations.actions import PHASES
@@ -15,7 +15,7 @@ from ...tables import LABELS
 from ..annotate.blind import BlindPanel
 from ..annotate.panel import AnnotatePanel
 from ..annotate.second_look import SecondLookPanel
-from ..desk import Desk, desk_of
+from ..page import Page
 from ..preferences import Preferences
 from .browser import Browser
 from .keys_dialog import KeysDialog
@@ -33,8 +33,8 @@ PAUSE_MS = 150
 """The Points layer's selection follows in a pause of the keys."""
 
 
-class ReviewDock(QWidget):
-    """Reviews the candidates of the active field. Opens a detect dock where there is none: its desk is shared.
+class ReviewDock(Page):
+    """Reviews the candidates of the active field.
 
     Parameters
     ----------
@@ -42,11 +42,9 @@ class ReviewDock(QWidget):
     """
 
     def __init__(self, viewer: napari.Viewer) -> None:
-        super().__init__()
-        self.viewer = viewer
+        super().__init__(viewer)
         self.preferences = Preferences()
         self.keys = ReviewKeys(self.preferences, viewer)
-        self._was_docked = False
         self._down = False
         self._content: QWidget | None = None
         self._pause = QTimer(self)
@@ -68,13 +66,11 @@ class ReviewDock(QWidget):
         self._column.addWidget(self.trouble)
         self.empty.setSizePolicy(*TALL)
         self._column.addWidget(self.empty)
-        self._start(desk_of(viewer))
+        self._start()
 
-    # A desk comes and goes
-
-    def _start(self, desk: Desk) -> None:
-        """Build everything about a desk."""
-        self.desk = desk
+    def _start(self) -> None:
+        """Build everything about the desk."""
+        desk = self.desk
         kept = self.preferences
         order, below = kept.get("review_order", "score"), kept.get("review_below", False)
         order = order if order in ORDERS else "score"
@@ -124,7 +120,6 @@ class ReviewDock(QWidget):
     def _connect(self) -> None:
         desk, reviewing, panel = self.desk, self.reviewing, self.panel
         desk.trouble.connect(self._show_trouble)
-        desk.closed.connect(self._desk_closed)
         desk.session.field_changed.connect(self.thumbnails.forget)
         desk.session.closed.connect(self.thumbnails.forget)
         desk.notebook_changed.connect(lambda _key: self.panel.show_present())
@@ -249,9 +244,7 @@ class ReviewDock(QWidget):
 
     def _help_out(self) -> None:
         """The button of the empty state."""
-        if self.desk.is_closed:
-            self._start(desk_of(self.viewer))
-        elif self.reviewing.result is None:
+        if self.reviewing.result is None:
             self.empty.say("Detecting…", "The review begins as soon as the detector is done.", None)
             self.desk.detect_wanted.emit()
         else:
@@ -319,23 +312,6 @@ class ReviewDock(QWidget):
         self.desk.tissue_wanted.emit()
         self.reviewing.engage()
 
-    def _beside_the_detect_dock(self) -> None:
-        """Share the place of the detect dock, as a tab: below it there would be no room."""
-        mine, theirs, window = self.parent(), self.desk.parent(), self.window()
-        other = theirs.parent() if theirs is not None else None
-        if not (isinstance(mine, QDockWidget) and isinstance(other, QDockWidget) and isinstance(window, QMainWindow)):
-            return
-        if window.dockWidgetArea(mine) == window.dockWidgetArea(other) and not mine.isFloating():
-            window.tabifyDockWidget(other, mine)
-            QTimer.singleShot(0, mine.raise_)  # now it is not yet a tab that could come to the front
-
-    def _desk_closed(self) -> None:
-        """The detect dock is gone, and with it everything that was shared."""
-        self._let_go()
-        if not self._down:
-            self.empty.say("The detect dock was closed", "The review needs it.", "Open it again")
-            self.empty.show()
-
     def _let_go(self) -> None:
         self._pause.stop()
         self.keys.unbind()
@@ -351,21 +327,7 @@ class ReviewDock(QWidget):
         if self._down:
             return
         self._down = True
-        if not self.desk.is_closed:
-            self.desk.closed.disconnect(self._desk_closed)
-            self.desk.trouble.disconnect(self._show_trouble)
-            self._let_go()
-
-    def event(self, event: QEvent | None) -> bool:
-        """Notice that the dock was taken out of its window, which is how napari closes one."""
-        if event is not None and event.type() == QEvent.Type.ParentChange:
-            if self._was_docked and self.parent() is None:
-                self.shutdown()
-            elif not self._was_docked:
-                QTimer.singleShot(0, self._beside_the_detect_dock)
-            self._was_docked = self.parent() is not None
-        done: bool = super().event(event)
-        return done
+        self._let_go()
 
 
 def _nothing() -> None:
