@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from napari_mitosis.finetune.simulated import summary
+from napari_mitosis.finetune.simulated_reader import summary
 
 DOCS = Path(__file__).parent
 MARKERS = ("<!-- reader -->", "<!-- /reader -->")

@@ -1,4 +1,4 @@
-"""Write the table of all systems into docs/systems.md and README.md, from cards and measured files.
+"""Write the table of all systems into docs/systems.md, from cards and measured files.
 
     python docs/systems.py
 
@@ -99,15 +99,14 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
 
 
 def main() -> int:
-    """Write the table between the markers of both files."""
+    """Write the table between its markers in docs/systems.md."""
     text = table()
-    for path in (DOCS / "systems.md", DOCS.parent / "README.md"):
-        content = path.read_text(encoding="utf-8")
-        before, _, rest = content.partition(MARKERS[0])
-        _, marker, after = rest.partition(MARKERS[1])
-        if not marker:
-            raise SystemExit(f"{path.name} has no place for the table between {' and '.join(MARKERS)}")
-        path.write_text(f"{before}{MARKERS[0]}\n{text}\n{marker}{after}", encoding="utf-8")
+    path = DOCS / "systems.md"
+    before, _, rest = path.read_text(encoding="utf-8").partition(MARKERS[0])
+    _, marker, after = rest.partition(MARKERS[1])
+    if not marker:
+        raise SystemExit(f"{path.name} has no place for the table between {' and '.join(MARKERS)}")
+    path.write_text(f"{before}{MARKERS[0]}\n{text}\n{marker}{after}", encoding="utf-8")
     print(text)
     return 0
 

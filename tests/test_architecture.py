@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -18,7 +20,7 @@ MAX_FUNCTION_LINES = 60
 
 # From the ground up; a part imports its own floor and those below it.
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "tables"}),
+    frozenset({"errors", "names", "tables"}),
     frozenset({"jobs", "fields"}),
     frozenset({"decision", "measures"}),
     frozenset({"models", "datasets", "annotations"}),
@@ -31,6 +33,11 @@ FLOORS: tuple[frozenset[str], ...] = (
 )
 QT = frozenset({"napari", "magicgui", "qtpy", "superqt", "pyqtgraph", "qtawesome", "PyQt5", "PyQt6", "PySide6"})
 MAY_TORCH = frozenset({"models", "inference", "training", "finetune"})
+FINETUNE_WITHOUT_TORCH = frozenset(
+    {"__init__", "plan", "journal", "folds", "child_rule", "gate", "outcome", "publish"}
+    | {"runs", "watch", "claim", "client", "lock", "process"}  # `process` imports torch once it trains
+)
+FINETUNE_WITH_TORCH = frozenset({"looking", "material", "tune", "job", "simulated_reader"})
 # The command line opens the window; nothing else outside gui/ knows that there is one.
 LAUNCHER = "napari_mitosis.gui.app"
 FORBIDDEN_MODULES = frozenset({"pickle", "dill", "joblib", "marshal", "shelve"})
@@ -158,6 +165,16 @@ def importing(path: Path, roots: frozenset[str]) -> Iterator[str]:
 
 def test_torch_stays_in_its_rooms() -> None:
     assert not problems(lambda path: [] if part_of(path) in MAY_TORCH else importing(path, frozenset({"torch"})))
+
+
+def test_one_half_of_fine_tuning_needs_no_torch() -> None:
+    """The window plans, watches, judges and publishes fine-tunings without torch; its process learns with it."""
+    files = {path.stem for path in FILES if part_of(path) == "finetune"}
+    assert files == FINETUNE_WITHOUT_TORCH | FINETUNE_WITH_TORCH, "say which half a new file belongs to"
+    names = [f"napari_mitosis.finetune.{name}" for name in sorted(FINETUNE_WITHOUT_TORCH - {"__init__"})]
+    code = f"import sys, {', '.join(names)}; print('torch' in sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "False"
 
 
 def test_nothing_can_unpickle() -> None:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+import napari_mitosis
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "napari_mitosis"
 QT = "('napari', 'magicgui', 'qtpy', 'superqt', 'pyqtgraph', 'PyQt5', 'PyQt6', 'PySide2', 'PySide6')"
@@ -122,7 +124,7 @@ def test_manifest_is_found_and_samples_open(installed: Path, tmp_path: Path) -> 
     )
     count, version = found.split()
     assert int(count) >= 3
-    assert version == "0.1.0"
+    assert version == napari_mitosis.__version__
 
 
 def test_editable_install_discovers_the_manifest(tmp_path: Path) -> None:
@@ -171,8 +173,10 @@ def test_it_works_where_there_is_no_qt(installed: Path, tmp_path: Path) -> None:
 
 
 def test_version_is_the_same_everywhere(wheel: Path) -> None:
-    import napari_mitosis
-
     assert wheel.name.startswith(f"napari_mitosis-{napari_mitosis.__version__}-")
     assert f"version: {napari_mitosis.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"## {napari_mitosis.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_an_index_would_take_it(wheel: Path, sdist: Path) -> None:
+    command(sys.executable, "-m", "twine", "check", "--strict", wheel, sdist)

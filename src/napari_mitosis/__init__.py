@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .models.registry import list_cards as list_cards
     from .models.registry import load_detector as load_detector
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES: Mapping[str, str] = MappingProxyType(
     {

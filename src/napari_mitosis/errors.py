@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic_core import ValidationError
+
 
 class MitosisError(Exception):
     """Base class: the message says what went wrong and what can be done, in one or two sentences."""
@@ -53,3 +55,13 @@ class Cancelled(MitosisError):
 
     def __init__(self) -> None:
         super().__init__("Cancelled.")
+
+
+def brief(error: BaseException, longest: int = 200) -> str:
+    """What an error says, in one line for a person; of a pydantic error, where the first fault lies and what it is."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return f"{where}: {first['msg']}"[:longest] if where else first["msg"][:longest]
+    text = " ".join(str(error).split())
+    return (text or type(error).__name__)[:longest]

@@ -101,7 +101,7 @@ def detect_dock(viewer: Any) -> DetectDock:
 
 def learnt(dock: TrainDock, steps: int) -> bool:
     assert dock.training is not None
-    return len(dock.training.curves.loss) >= steps
+    return len(dock.training.watch.curves.loss) >= steps
 
 
 def test_without_annotations_it_says_what_to_do(opened: Any) -> None:
@@ -222,7 +222,7 @@ def test_a_killed_training_is_told_and_goes_on_by_a_click(opened: Any, annotate:
     assert dock.panel.trouble.isVisible()
     assert dock.panel.banner.isVisible()
     assert detect_dock(viewer).panel.run_panel.chosen.name == "segmitos@1.0.0"
-    drawn = len(dock.training.curves.loss)
+    drawn = len(dock.training.watch.curves.loss)
     # The viewer is started anew: the training is offered again, and its curve goes on.
     viewer.window.remove_dock_widget(dock)
     dock.training.setParent(None)
@@ -231,7 +231,7 @@ def test_a_killed_training_is_told_and_goes_on_by_a_click(opened: Any, annotate:
     assert "is not finished" in later.panel.banner_text.text()
     press(later.panel.go_on, qtbot)
     qtbot.waitUntil(lambda: later.training.running, timeout=20000)
-    assert len(later.training.curves.loss) >= drawn - 1
+    assert len(later.training.watch.curves.loss) >= drawn - 1
     assert later.panel.banner.isHidden()
     press(later.panel.cancel, qtbot)
     qtbot.waitUntil(lambda: not later.training.running, timeout=60000)
@@ -250,8 +250,7 @@ def ended_run(fields: list[Path], offered: bool) -> Path:
     """A run that ended with this verdict; its child is the parent with other scores."""
     from safetensors.torch import save_file
 
-    from napari_mitosis.finetune.from_journal import journal_fields
-    from napari_mitosis.finetune.plans import plan_from_journal
+    from napari_mitosis.finetune.journal import journal_fields, plan_from_journal
     from napari_mitosis.models.weights import read_state
 
     journal = Journal(os.environ["NAPARI_MITOSIS_JOURNAL"])

@@ -14,7 +14,7 @@ from napari_mitosis.annotations.snapshot import Snapshot
 from napari_mitosis.annotations.store import Journal
 from napari_mitosis.errors import DatasetError
 from napari_mitosis.fields.field import lazy_field
-from napari_mitosis.finetune.from_journal import field_plans, freeze, journal_fields
+from napari_mitosis.finetune.journal import field_plans, freeze, journal_fields
 
 SIDE = 448
 
@@ -81,6 +81,7 @@ def test_the_command_trains_a_version_and_goes_on_from_its_folder(journal, tmp_p
 
     monkeypatch.setattr(registry, "user_folder", lambda: tmp_path / "models")
     monkeypatch.setattr("napari_mitosis.models.versions.user_folder", lambda: tmp_path / "models")
+    monkeypatch.setattr("napari_mitosis.finetune.publish.user_folder", lambda: tmp_path / "models")
     call = [
         "finetune",
         "--journal",

@@ -14,10 +14,10 @@ from napari_mitosis.datasets.sample import Sample
 from napari_mitosis.decision.decide import Rule, decide
 from napari_mitosis.decision.evidence import Evidence
 from napari_mitosis.fields.field import Field
-from napari_mitosis.finetune.choose import choose, count_unit, grid_about
+from napari_mitosis.finetune.child_rule import choose, count_unit, grid_about
+from napari_mitosis.finetune.folds import folds, quarters, whole, within
 from napari_mitosis.finetune.gate import Judged, judge
 from napari_mitosis.finetune.material import Material, annotated, distilled, without
-from napari_mitosis.finetune.units import folds, quarters, whole, within
 from napari_mitosis.tables import annotations_frame
 
 MPP = 0.25

@@ -12,9 +12,9 @@ import tifffile
 import torch
 
 from napari_mitosis.errors import DatasetError, FieldError, WeightsError
+from napari_mitosis.finetune.job import RECIPE, finetune
 from napari_mitosis.finetune.outcome import read_outcome
 from napari_mitosis.finetune.plan import FieldPlan, Figure, FinetunePlan, read_plan
-from napari_mitosis.finetune.run import RECIPE, finetune
 from napari_mitosis.jobs import run
 from napari_mitosis.models.registry import find_version
 from napari_mitosis.models.weights import read_state

@@ -11,7 +11,7 @@ import pytest
 from napari_mitosis.datasets.sample import Sample
 from napari_mitosis.decision.decide import Rule, decide
 from napari_mitosis.fields.field import Field
-from napari_mitosis.finetune.simulated import Setting, drawn, reader_figures, see, setting_plan, summary
+from napari_mitosis.finetune.simulated_reader import Setting, drawn, reader_figures, see, setting_plan, summary
 from napari_mitosis.inference.cache import load_evidence
 from napari_mitosis.jobs import run
 from napari_mitosis.tables import annotations_frame

@@ -13,6 +13,9 @@ import pytest
 
 from napari_mitosis.decision.decide import Rule
 from napari_mitosis.errors import WeightsError
+from napari_mitosis.finetune.gate import Figures, Verdict
+from napari_mitosis.finetune.outcome import Outcome
+from napari_mitosis.finetune.publish import publish_child
 from napari_mitosis.models.adoption import ADOPTED_FILE, read_adopted, write_adopted
 from napari_mitosis.models.card import ModelCard
 from napari_mitosis.models.registry import find_version, list_cards, load_detector, version_key
@@ -23,7 +26,6 @@ from napari_mitosis.models.versions import (
     go_back,
     lineage,
     next_version,
-    publish_child,
     versions,
 )
 
@@ -49,8 +51,9 @@ def finished_run(folder: Path, place: Path, *, version: str = "0.0.1+tuned.1", s
               place / "child.safetensors")  # fmt: skip
     changes = {"version": version, "parent": PARENT, "sha256": "", "finetuned": {"snapshot": "abc", "steps": 3}}
     child = card.model_copy(update=changes).with_rule(Rule(threshold=0.2, min_score=0.35), "out of fold")
-    content = {"status": "finished", "child": "child.safetensors", "card": json.loads(child.model_dump_json())}
-    (place / "outcome.json").write_text(json.dumps(content), encoding="utf-8")
+    figures = Figures(0.5, 0.5, 0.5, 0.4, 0.6)
+    verdict = Verdict(False, "Too little evidence", figures, figures, 0.0, -0.1, 0.1, 1, 4, (), (), (), ())
+    Outcome(place, child, verdict, ()).save()
     return place
 
 

@@ -31,12 +31,13 @@ def finetune(
 ) -> None:
     """Fine-tune a model version on annotations of a journal and compare both; nothing is adopted unless asked for."""
     from ..annotations.store import Journal, default_journal
-    from ..finetune.from_journal import field_plans, freeze
+    from ..finetune.job import finetune as job
+    from ..finetune.journal import field_plans, freeze
     from ..finetune.plan import PLAN_FILE, FinetunePlan, read_plan
-    from ..finetune.run import finetune as job
+    from ..finetune.publish import publish_child
     from ..models.registry import find_version
     from ..models.versions import adopt as use
-    from ..models.versions import next_version, publish_child
+    from ..models.versions import next_version
     from ..training.fit import seed_everything
 
     seed_everything(seed, threads)

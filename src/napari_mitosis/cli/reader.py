@@ -24,7 +24,7 @@ def reader(
 ) -> None:
     """Fine-tune on 1, 2, 3 fields of each slide as a reader would annotate them, and compare on its other fields."""
     from ..datasets.icpr import read_icpr2012
-    from ..finetune.simulated import Setting, experiment, summary
+    from ..finetune.simulated_reader import Setting, experiment, summary
     from ..training.fit import seed_everything
 
     seed_everything(0, threads)

@@ -15,8 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..measures.evaluate import Counts, match
-from .choose import RADIUS_UM
-from .units import Unit, quarters
+from .child_rule import RADIUS_UM
+from .folds import Unit, quarters
 
 WORSE_BY = 0.02
 """A child may lose this much F at the most."""

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast, runtime_checkable
 import platformdirs
 
 from ..errors import WeightsError
-from .adoption import ADOPTED_FILE, read_adopted
-from .card import ModelCard, read_card
+from .adoption import read_adopted
+from .card import ModelCard, cards_in
 
 if TYPE_CHECKING:
     import numpy as np
@@ -284,10 +284,11 @@ def installed(folder: Path | None = None) -> list[tuple[ModelCard, Path]]:
     places = [shipped, user_folder()] if folder is None else [folder]
     found = []
     for place in places:
-        for path in sorted(place.glob("*.json")) if place.is_dir() else ():
-            if path.name == ADOPTED_FILE:
-                continue
-            weights, card = path.with_suffix(".safetensors"), read_card(path)
+        cards, strays = cards_in(place)
+        for stray in strays:
+            _log.warning("%s: %s", place, stray)
+        for path, card in cards:
+            weights = path.with_suffix(".safetensors")
             if weights.is_file() or card.members:
                 found.append((card, weights))
     known = {card.name for card, _ in found if not card.members}
@@ -322,7 +323,7 @@ def list_cards(folder: Path | None = None) -> list[ModelCard]:
 def version_key(version: str) -> tuple[tuple[int, str], ...]:
     """Sort key under which 1.10.0 comes after 1.9.0, and 1.9.0+tuned.2 between them."""
     parts = version.replace("-", ".").replace("+", ".+.").split(".")
-    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in parts)
+    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts)
 
 
 def find_version(name: str, folder: Path | None = None) -> tuple[ModelCard, Path]:

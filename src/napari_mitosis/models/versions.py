@@ -1,4 +1,4 @@
-"""Versions of each detector: which one is in use, where it comes from, and how a fine-tuned one joins them.
+"""Versions of each detector: which one is in use, and where it comes from.
 
 A version is a card with weights; nothing here ever changes or deletes one. Adopting is a line in a file
 (`adoption`), and going back takes that line out again. Imports no torch.
@@ -6,16 +6,10 @@ A version is a card with weights; nothing here ever changes or deletes one. Adop
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
-import os
-import shutil
 from pathlib import Path
 
-from ..errors import WeightsError
 from .adoption import read_adopted, write_adopted
-from .card import ModelCard, read_card
+from .card import ModelCard
 from .registry import find_version, installed, user_folder, version_key
 
 TUNED = "+tuned."
@@ -115,79 +109,10 @@ def next_version(parent: str, folder: Path | None = None) -> str:
     detector, _, version = parent.partition("@")
     stem = f"{version.partition(TUNED)[0]}{TUNED}"
     taken = [card.version.removeprefix(stem) for card in versions(detector, folder) if card.version.startswith(stem)]
-    return f"{stem}{1 + max((int(number) for number in taken if number.isdigit()), default=0)}"
-
-
-def publish_child(run: Path, folder: Path | None = None) -> str:
-    """Put the child of a finished fine-tuning among the user's models; its name.
-
-    The weights are copied and renamed, then the card: whenever this is interrupted, there is either a whole version
-    or none. Publishing again gives the same name. The child is kept, and on offer only once it is adopted.
-
-    Parameters
-    ----------
-    run : Path
-        Folder of the fine-tuning, with ``outcome.json`` and the child's weights.
-    folder : Path, optional
-        Where to put it, instead of the user's models.
-
-    Raises
-    ------
-    WeightsError
-        If the fine-tuning did not finish, or the child cannot be written.
-    """
-    card, weights = _child(run)
-    place = folder or user_folder()
-    sha256 = _sha256(weights)
-    known = {(one.detector, one.version): one.sha256 for one, _ in installed(folder)}
-    for (detector, version), sha in known.items():
-        if (detector, sha) == (card.detector, sha256):
-            return f"{detector}@{version}"
-    if (card.detector, card.version) in known:  # another fine-tuning of this parent came first
-        card = card.model_copy(update={"version": next_version(str(card.parent or card.name), folder)})
-    card = card.model_copy(update={"sha256": sha256})
-    stem = f"{card.detector}-{card.version}"
-    partial = place / f"{stem}.{os.getpid()}.partial"
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(weights, partial)
-        _sync(partial)
-        os.replace(partial, place / f"{stem}.safetensors")
-        card.save(partial)
-        _sync(partial)
-        os.replace(partial, place / f"{stem}.json")
-    except OSError as error:
-        raise WeightsError(f"{card.name} cannot be kept in {place}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-    return read_card(place / f"{stem}.json").name
+    return f"{stem}{1 + max((int(number) for number in taken if number.isdecimal()), default=0)}"
 
 
 def _standard(detector: str, folder: Path | None) -> str | None:
     """The newest version that is not fine-tuned."""
     names = [card.name for card in versions(detector, folder) if not card.finetuned]
     return names[-1] if names else None
-
-
-def _child(run: Path) -> tuple[ModelCard, Path]:
-    """Card and weights that a fine-tuning left in its folder."""
-    try:
-        outcome = json.loads((run / "outcome.json").read_text(encoding="utf-8"))
-        card, weights = ModelCard.model_validate(outcome["card"]), run / str(outcome["child"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{run.name} holds no finished fine-tuning: {error}") from error
-    if not weights.is_file():
-        raise WeightsError(f"{run.name} holds no finished fine-tuning: {weights.name} is missing")
-    return card, weights
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    """Make sure that the file is on disk before its name says so."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())

@@ -80,6 +80,11 @@ class BlindReadings:
         reading = self._readings.get(key)
         return reading is not None and reading.blind
 
+    @property
+    def active(self) -> frozenset[Hashable]:
+        """The fields that are read blind now. What shows several fields at once (a comparison, a list) asks this."""
+        return frozenset(key for key, reading in self._readings.items() if reading.blind)
+
     def start(self, key: Hashable, reader: str, time: str, figures: pd.DataFrame) -> BlindReading:
         """Begin: from now on nothing of the detector is shown.
 

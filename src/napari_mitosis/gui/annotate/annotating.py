@@ -11,10 +11,12 @@ from qtpy.QtWidgets import QApplication
 
 from ...annotations.actions import timestamp, utc_now
 from ...review.blind import BlindReading
+from ...review.reviewed import ReviewedCounts
 from ..grave import Grave
 from ..review.marker import Marker
 from .coverage_watch import CoverageWatch
 from .layer import AnnotationLayer
+from .peek import OverlayPeek
 from .tool import ClickTool
 from .veil import Veil
 
@@ -43,7 +45,11 @@ class Annotating(QObject):
         Of the fields whose notebooks are open.
     tool : ClickTool
     blind : BlindReadings
+    reviewed : ReviewedCounts
+        The count of each field as its reader left it; it follows in the next pause of the reader.
     coverage : CoverageWatch
+    peek : OverlayPeek
+        Hides every overlay for as long as a key is held.
     label : str
         Of what is marked next.
     figure : str
@@ -74,10 +80,12 @@ class Annotating(QObject):
         self.figure = ""
         self.visible = True
         self.blind = desk.blind
+        self.reviewed = ReviewedCounts(desk.session, desk.blind)
         self._marker: Marker | None = None
         self._grave = Grave(desk.viewer, self)
         self.coverage = CoverageWatch(desk, self)
         self.veil = Veil(desk, self.blind, self)
+        self.peek = OverlayPeek(desk.viewer, self)
         self.tool = ClickTool(self)
         self._watch = QTimer(self)
         self._watch.setInterval(WATCH_MS)
@@ -134,6 +142,7 @@ class Annotating(QObject):
                 self._close(key)
             if notebook is not None and key not in self.layers:
                 self.layers[key] = self._opened(key, notebook)
+                self.reviewed.set_figures(key, notebook.figures)
         self._show_active()
 
     def _opened(self, key: Any, notebook: Notebook) -> AnnotationLayer:
@@ -145,6 +154,7 @@ class Annotating(QObject):
         return AnnotationLayer(self.desk.viewer, owner, notebook, lambda: self.label, selected, self.say)
 
     def _close(self, key: Any) -> None:
+        self.reviewed.set_figures(key, None)
         self._grave.bury(self.layers.pop(key).close())
 
     def _show_active(self) -> None:
@@ -182,8 +192,9 @@ class Annotating(QObject):
             self._soon.start(pause_ms)
 
     def _catch_up(self) -> None:
-        for layer in tuple(self.layers.values()):
+        for key, layer in tuple(self.layers.items()):
             layer.catch_up()
+            self.reviewed.set_figures(key, layer.notebook.figures)
         figure, self._to_select = self._to_select, ""
         if figure:
             self.select(figure)
@@ -196,7 +207,11 @@ class Annotating(QObject):
                 self._to_select = self.notebook.add(y_px, x_px, label)
 
     def _noted(self, key: Any, _change: object) -> None:
-        if key != self.key or self._patient:
+        if self._patient:
+            return
+        if key in self.layers:
+            self.reviewed.set_figures(key, self.layers[key].notebook.figures)
+        if key != self.key:
             return
         if self.figure and self.notebook is not None and self.notebook.figure(self.figure) is None:
             self._set_figure("")
@@ -290,6 +305,8 @@ class Annotating(QObject):
         self.tool.set_on(False)
         self.coverage.stop()
         self.veil.stop()
+        self.peek.stop()
+        self.reviewed.stop()
         if self._marker is not None:
             self._marker.remove()
         viewer = self.desk.viewer

@@ -6,7 +6,7 @@ import pyqtgraph as pg
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from ...finetune.curves import Curves
+from ...finetune.watch import Curves
 
 CHILD, PARENT, LOSS = "#00c853", "#c5ccd6", "#ffb81c"
 HEIGHT_PX = 92

@@ -11,7 +11,7 @@ from qtpy.QtGui import QShowEvent
 from ...errors import MitosisError
 from ...finetune.client import Ended
 from ...finetune.gate import FEWEST_FIELDS, FEWEST_MITOSES
-from ...finetune.runs import Run
+from ...finetune.runs import Run, unfinished
 from ...models.registry import list_cards
 from ...models.versions import adopt, go_back
 from ..devices import devices_job
@@ -235,7 +235,7 @@ class TrainDock(Page):
         newest = runs[-1]
         if newest.finished:
             self._judge(newest)
-        waiting = [run for run in runs if not run.finished and not run.running and not run.dismissed]
+        waiting = unfinished(runs)
         if waiting:
             self._offer_to_go_on(waiting[-1])
 

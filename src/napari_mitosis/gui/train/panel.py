@@ -245,22 +245,22 @@ class TrainPanel(QWidget):
         self.training.setVisible(training is not None and training.run is not None)
         if training is None or training.run is None:
             return
-        progress = training.progress
+        progress = training.watch.progress
         self.progress.setVisible(training.running)
         # Never a bar without an end: its animation would have the whole window drawn again all the time.
         self.progress.setRange(0, max(1, progress.total))
         self.progress.setValue(progress.done if progress.total else 0)
         name = f"{training.run.parent} → {training.run.version.partition('+')[2] or training.run.version}"
-        left = f" · {training.left}" if training.left else f" · at most about {training.run.minutes:g} min"
+        left = f" · {training.watch.left}" if training.watch.left else f" · at most about {training.run.minutes:g} min"
         self.progress.setFormat(f"%p %{left}" if progress.total else f"preparing{left}")
         self.doing.setText(f"{name}: {progress.message}" if training.running else name)
-        self.curves.setVisible(training.running or bool(training.curves.loss))
-        self.curves.show_curves(training.curves)
+        self.curves.setVisible(training.running or bool(training.watch.curves.loss))
+        self.curves.show_curves(training.watch.curves)
         shown = self.log.blockCount() if self.log.toPlainText() else 0
-        if shown > len(training.messages):
+        if shown > len(training.watch.messages):
             self.log.clear()
             shown = 0
-        for message in training.messages[shown:]:
+        for message in training.watch.messages[shown:]:
             self.log.appendPlainText(message)
 
     def show_end(self, ended: Ended | None) -> None:

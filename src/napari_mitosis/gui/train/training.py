@@ -6,9 +6,8 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QApplication, QWidget
 
 from ...finetune.client import Ended, TrainerProcess
-from ...finetune.curves import Clock, Curves
 from ...finetune.runs import Run
-from ...jobs import Progress
+from ...finetune.watch import Curves, Watch
 
 POLL_MS = 500
 """How often the window looks at what the process told: two updates a second are enough, and cost nothing."""
@@ -23,13 +22,8 @@ class Training(QObject):
     ----------
     run : Run or None
         What is trained, or was last.
-    curves : Curves
-    progress : Progress
-        The newest.
-    left : str
-        The time left, for a person; empty while it is not known.
-    messages : list of str
-        What it did, one after the other.
+    watch : Watch
+        What is to be seen of it.
     last : Ended or None
         How it ended; None while it runs, and before.
     changed : Signal()
@@ -45,12 +39,8 @@ class Training(QObject):
         super().__init__(parent)
         self.setObjectName(NAME)
         self.run: Run | None = None
-        self.curves = Curves()
-        self.progress = Progress(0, 0)
-        self.left = ""
-        self.messages: list[str] = []
+        self.watch = Watch()
         self.last: Ended | None = None
-        self._clock = Clock()
         self._process: TrainerProcess | None = None
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
@@ -82,9 +72,8 @@ class Training(QObject):
         """
         process = TrainerProcess(run.folder)
         process.start()
-        self.run, self.curves = run, curves or Curves()
-        self.progress, self.left, self.messages, self.last = Progress(0, 0, "starting"), "", [], None
-        self._clock, self._process = Clock(), process
+        self.run, self.watch, self.last = run, Watch(curves), None
+        self._process = process
         application = QApplication.instance()
         for gone in (self.destroyed, *((application.aboutToQuit,) if application is not None else ())):
             gone.connect(process.cancel)
@@ -105,22 +94,11 @@ class Training(QObject):
                 self._timer.stop()
                 self._process, self.last = None, event
             else:
-                self._take(event)
+                self.watch.take(event)
         if events:
             self.changed.emit()
         if self.last is not None:
             self.ended.emit(self.last)
-
-    def _take(self, progress: Progress) -> None:
-        self.curves.add(progress)
-        self.left = self._clock.left(progress)
-        if progress.message and (not self.messages or self.messages[-1] != progress.message):
-            self.messages.append(progress.message)
-        # Looking at a field has no measure of its own: the bar stays where it is.
-        known = progress.total > 0 and (bool(progress.metrics) or "loss" not in self.progress.metrics)
-        self.progress = progress if known else Progress(
-            self.progress.done, self.progress.total, progress.message, self.progress.metrics
-        )  # fmt: skip
 
 
 def training_of(widget: QWidget) -> Training:

@@ -12,12 +12,12 @@ from qtpy.QtGui import QImage
 
 from ...annotations.store import Journal, default_journal
 from ...errors import JournalError, MitosisError
-from ...finetune.curves import Curves
 from ...finetune.gate import Spot, Verdict
+from ...finetune.publish import publish_child
 from ...finetune.runs import Run, dismiss, list_runs, new_folder, read_progress, read_run
+from ...finetune.watch import Curves
 from ...jobs import Job, Progress
 from ...models.card import ModelCard
-from ...models.versions import publish_child
 from ..review.thumbnails import as_image, crop
 
 KINDS = ("found", "lost", "dropped_false", "new_false")
@@ -101,7 +101,7 @@ def _opened(journal: Journal | None) -> Iterator[Journal]:
 def fields_job(journal: Journal | None) -> Job[pd.DataFrame]:
     """The annotated fields, as `from_journal.journal_fields` lists them; none where there is no journal yet."""
     yield Progress(0, 1, "reading the journal")
-    from ...finetune.from_journal import COLUMNS, journal_fields
+    from ...finetune.journal import COLUMNS, journal_fields
 
     try:
         with _opened(journal) as opened:
@@ -121,7 +121,7 @@ def runs_job() -> Job[list[Run]]:
 def begin_job(journal: Journal | None, choice: Choice) -> Job[Begun]:
     """Write the plan of a new run into a folder of its own."""
     yield Progress(0, 1, "planning")
-    from ...finetune.plans import plan_from_journal
+    from ...finetune.journal import plan_from_journal
 
     with _opened(journal) as opened:
         plan = plan_from_journal(

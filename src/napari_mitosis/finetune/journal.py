@@ -1,4 +1,4 @@
-"""What readers wrote into a journal, frozen for a fine-tuning."""
+"""From a journal to a plan: the annotated fields, what readers wrote in them, frozen, and the fine-tuning on it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,17 @@ from ..annotations.replay import replay
 from ..annotations.snapshot import Role, Snapshot, take_snapshot
 from ..annotations.store import Journal
 from ..errors import DatasetError
-from .plan import FieldPlan, Figure
+from ..models.registry import find_version
+from ..models.versions import next_version
+from ..names import path_text, text_path
+from .plan import FieldPlan, Figure, FinetunePlan
 
 COLUMNS = (
     "digest", "name", "path", "mpp", "height_px", "width_px", "mitosis", "mimic", "unsure", "complete", "there"
 )  # fmt: skip
+
+MOST_TISSUE = 4
+"""So many fields without a part in the training keep the child from forgetting, at the most."""
 
 
 def journal_fields(journal: Journal) -> pd.DataFrame:
@@ -38,10 +44,58 @@ def journal_fields(journal: Journal) -> pd.DataFrame:
         if not labels and not state.complete:
             continue
         counts = {label: labels.count(label) for label in ("mitosis", "mimic", "unsure")}
-        there = bool(field["path"]) and Path(field["path"]).is_file()
+        there = bool(field["path"]) and text_path(field["path"]).is_file()
         row: dict[str, object] = {str(name): value for name, value in field.items()}
         rows.append(row | counts | {"complete": state.complete, "there": there})
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def plan_from_journal(
+    journal: Journal,
+    parent: str,
+    chosen: Sequence[str],
+    test: Collection[str] = (),
+    *,
+    minutes: float,
+    device: str = "auto",
+    folder: Path | None = None,
+) -> FinetunePlan:
+    """A fine-tuning on these fields of a journal.
+
+    Other fields that were once open, and whose files are still there, join as tissue without annotations.
+
+    Parameters
+    ----------
+    parent : str
+        ``detector@version``.
+    chosen, test : of str
+        Digests of the fields that take part, and of those that are not learnt from.
+    minutes : float
+    device : str
+    folder : Path, optional
+        Of the models, instead of the shipped and the user's.
+
+    Raises
+    ------
+    DatasetError
+        If a field cannot take part.
+    JournalError
+        If the journal cannot be read.
+    WeightsError
+        If the parent is not here.
+    """
+    name = find_version(parent, folder)[0].name
+    frozen = freeze(journal, chosen, test)
+    return FinetunePlan(
+        parent=name,
+        parent_folder="" if folder is None else str(folder),
+        version=next_version(name, folder),
+        fields=field_plans(frozen),
+        tissue=_tissue(journal, chosen),
+        minutes=minutes,
+        device=device,
+        snapshot=frozen.sha256,
+    )
 
 
 def freeze(journal: Journal, chosen: Sequence[str] = (), test: Collection[str] = ()) -> Snapshot:
@@ -98,9 +152,19 @@ def field_plans(snapshot: Snapshot) -> tuple[FieldPlan, ...]:
 
 def _named(known: pd.DataFrame, name: str) -> pd.DataFrame:
     """The rows of a field by its name, its path or the beginning of its digest."""
-    path = str(Path(name).absolute())
+    path = path_text(Path(name).absolute())
     hit = known[(known["name"] == name) | (known["path"] == path) | known["digest"].str.startswith(name)]
     if hit.empty:
         there = ", ".join(known["name"]) or "none"
         raise DatasetError(f"the journal holds no annotated field '{name}'; it holds: {there}")
     return hit
+
+
+def _tissue(journal: Journal, chosen: Sequence[str]) -> tuple[FieldPlan, ...]:
+    rows = journal.fields().to_dict("records")
+    others = [
+        FieldPlan(path=row["path"], name=row["name"], mpp=row["mpp"], digest=row["digest"])
+        for row in rows
+        if row["digest"] not in chosen and row["mpp"] > 0 and row["path"] and text_path(row["path"]).is_file()
+    ]
+    return tuple(others[:MOST_TISSUE])

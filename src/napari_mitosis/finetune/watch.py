@@ -1,4 +1,4 @@
-"""The curves of a fine-tuning, made of what it tells, over all its starts."""
+"""What is to be seen of a fine-tuning, made of the progress it reports: curves, bar, time left. Knows no window."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Curves:
     @classmethod
     def of(cls, history: Iterable[Progress]) -> Curves:
         """The curves so far."""
-        made = cls()
+        curves = cls()
         for progress in history:
-            made.add(progress)
-        return made
+            curves.add(progress)
+        return curves
 
     def add(self, progress: Progress) -> None:
         """Take one more step in; a run that goes on from its checkpoint draws over what it does again."""
@@ -77,3 +77,37 @@ class Clock:
             seconds = (now - began) / (progress.done - first) * (progress.total - progress.done)
             self._left = f"{seconds:.0f} s left" if seconds < 90 else f"{seconds / 60:.0f} min left"
         return self._left
+
+
+class Watch:
+    """A fine-tuning as somebody sees it who watches it from its start.
+
+    Attributes
+    ----------
+    curves : Curves
+    progress : Progress
+        The newest; while a field is looked at, which has no measure of its own, the bar stays where it is.
+    left : str
+        The time left, for a person; empty while it is not known.
+    messages : list of str
+        What it did, one after the other.
+    """
+
+    def __init__(self, curves: Curves | None = None) -> None:
+        self.curves = curves or Curves()
+        self.progress = Progress(0, 0, "starting")
+        self.left = ""
+        self.messages: list[str] = []
+        self._clock = Clock()
+
+    def take(self, progress: Progress) -> None:
+        """Take one more step in."""
+        self.curves.add(progress)
+        self.left = self._clock.left(progress)
+        if progress.message and (not self.messages or self.messages[-1] != progress.message):
+            self.messages.append(progress.message)
+        before = self.progress
+        if progress.total > 0 and (progress.metrics or "loss" not in before.metrics):
+            self.progress = progress
+        else:
+            self.progress = Progress(before.done, before.total, progress.message, before.metrics)

@@ -17,7 +17,7 @@ from scipy import ndimage
 from ..decision.decide import Rule
 from ..decision.evidence import Evidence
 from ..measures.sweep import Grid, as_stated, count_grid
-from .units import Unit, within
+from .folds import Unit, within
 
 RADIUS_UM = 7.5
 _NEARNESS = 0.5

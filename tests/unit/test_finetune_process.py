@@ -15,11 +15,10 @@ import pytest
 
 from napari_mitosis.errors import DatasetError, MitosisError
 from napari_mitosis.finetune.client import Ended, TrainerProcess
-from napari_mitosis.finetune.curves import Clock, Curves
+from napari_mitosis.finetune.lock import claimed, is_running
 from napari_mitosis.finetune.plan import FinetunePlan
-from napari_mitosis.finetune.process import EXITS, LOG_FILE, PROGRESS_FILE, Teller, claimed, kind_of, serve
+from napari_mitosis.finetune.process import EXITS, LOG_FILE, PROGRESS_FILE, Teller, kind_of, serve
 from napari_mitosis.finetune.runs import (
-    is_running,
     list_runs,
     log_tail,
     new_folder,
@@ -27,6 +26,7 @@ from napari_mitosis.finetune.runs import (
     read_run,
     unfinished,
 )
+from napari_mitosis.finetune.watch import Clock, Curves
 from napari_mitosis.jobs import Job, Progress
 
 
@@ -145,7 +145,7 @@ def test_one_process_works_on_a_run_at_a_time(tmp_path: Path) -> None:
 
 def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from napari_mitosis.finetune.process import claimed\n"
+        "import sys, time; from pathlib import Path; from napari_mitosis.finetune.lock import claimed\n"
         "with claimed(Path(sys.argv[1])):\n    print('claimed', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
@@ -213,9 +213,9 @@ def test_runs_are_listed_and_those_without_an_end_can_go_on(tmp_path: Path) -> N
     new_folder("empty", tmp_path)
     (tmp_path / "a file").write_text("", encoding="utf-8")
     assert [one.folder for one in list_runs(tmp_path)] == [first, second, third]
-    assert [one.folder for one in unfinished(tmp_path)] == [second, third]
+    assert [one.folder for one in unfinished(list_runs(tmp_path))] == [second, third]
     with claimed(third):
-        assert [one.folder for one in unfinished(tmp_path)] == [second]
+        assert [one.folder for one in unfinished(list_runs(tmp_path))] == [second]
     one = read_run(second)
     assert one is not None
     assert (one.parent, one.version, one.minutes, one.fields) == ("segmitos@1.0.0", "1.0.0+tuned.1", 5.0, 2)
@@ -281,7 +281,7 @@ def test_what_is_done_again_is_drawn_once() -> None:
 
 def test_the_time_left_is_told_once_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("napari_mitosis.finetune.curves.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("napari_mitosis.finetune.watch.time.monotonic", lambda: now[0])
     clock = Clock()
     assert clock.left(Progress(1, 3, "looking")) == ""
     assert clock.left(step(10, 1.0)) == ""  # a run that goes on: what was done before took no time now
@@ -299,7 +299,7 @@ def test_a_plan_from_the_journal(write_field, tmp_path: Path) -> None:  # type: 
     from napari_mitosis.annotations.notebook import Notebook
     from napari_mitosis.annotations.store import Journal
     from napari_mitosis.fields.field import open_field
-    from napari_mitosis.finetune.plans import plan_from_journal
+    from napari_mitosis.finetune.journal import plan_from_journal
 
     journal, digests = Journal(tmp_path / "journal.sqlite"), {}
     for number, name in enumerate(("a.png", "b.png", "blank.png", "gone.png")):

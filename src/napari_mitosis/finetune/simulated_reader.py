@@ -28,11 +28,11 @@ from ..models.card import read_card
 from ..models.registry import detector_class
 from ..models.weights import file_sha256, load_weights, publish, read_state
 from ..training.systems import system
-from .choose import RADIUS_UM
+from .child_rule import RADIUS_UM
+from .job import RECIPE, finetune
 from .looking import looking
 from .outcome import CHILD_FILE
 from .plan import FieldPlan, Figure, FinetunePlan
-from .run import RECIPE, finetune
 from .tune import TuneRecipe
 
 TISSUE_FIELDS = 6
