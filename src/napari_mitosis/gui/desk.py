@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent, QObject, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QDateTime, QEvent, QObject, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QApplication, QMainWindow
 
 from ..review.blind import BlindReadings
+from ..review.reviewed import ReviewedCounts
 from ..session import Session
 from .fields import OpenFields
 from .notebooks import Notebooks
@@ -56,12 +57,18 @@ class Desk(QObject):
         A detection in the active field is asked for.
     tissue_wanted : Signal()
         The score map is to be taken away: a figure is judged by its tissue.
+    model_selected : Signal(str)
+        Another model is selected for the next detection: its name.
     models_changed : Signal(str)
         Another version of a model is in use: its name.
     closed : Signal()
         The window is going, and everything with it.
     blind : BlindReadings
         Which fields are read blind: nothing of the detector is shown of these.
+    counts : ReviewedCounts
+        What became of the detections of each field.
+    seen_at : dict of key to QDateTime
+        When the shown result of a field was made by its network.
     agreement : dict of key to DataFrame
         `Comparison.agreement` of the fields on which detectors were compared.
     """
@@ -74,6 +81,7 @@ class Desk(QObject):
     detect_wanted = Signal()
     tissue_wanted = Signal()
     models_changed = Signal(str)
+    model_selected = Signal(str)
     closed = Signal()
 
     def __init__(
@@ -91,12 +99,16 @@ class Desk(QObject):
         self.fields = OpenFields(viewer, self.session, self)
         self.notebooks = notebooks = Notebooks(self.session, self.workers, self, journal, reader)
         self.blind = BlindReadings()
+        self.counts = ReviewedCounts(self.session, self.blind)
+        self.seen_at: dict[Any, QDateTime] = {}
         self.agreement: dict[Any, pd.DataFrame] = {}
         self.is_closed = False
         notebooks.changed.connect(self.notebook_changed)
         notebooks.noted.connect(self.noted)
         notebooks.trouble.connect(self.trouble)
         notebooks.reader_changed.connect(self.reader_changed)
+        notebooks.changed.connect(self._count)
+        notebooks.noted.connect(self._count)
         self.session.closed.connect(self._field_gone)
         self.session.field_changed.connect(self._field_gone)
         # The window may go in several ways; each of them ends the jobs.
@@ -142,6 +154,11 @@ class Desk(QObject):
         """Actions that are not on disk yet."""
         return self.notebooks.pending
 
+    def _count(self, key: Any, *_: object) -> None:
+        """What is on record of a field may be other than it was."""
+        notebook = self.notebooks.known(key)
+        self.counts.set_figures(key, notebook.figures if notebook is not None else None)
+
     # Detectors compared
 
     def set_agreement(self, key: Any, agreement: pd.DataFrame | None) -> None:
@@ -174,6 +191,7 @@ class Desk(QObject):
         self.notebooks.close()
         self.session.closed.disconnect(self._field_gone)
         self.session.field_changed.disconnect(self._field_gone)
+        self.counts.stop()
         self.closed.emit()
         self.notebooks.close_journal()
         self.fields.disconnect_all()

@@ -111,6 +111,10 @@ class Notebooks(QObject):
             self._open(key)
         return self._notebooks.get(key)
 
+    def known(self, key: Any) -> Notebook | None:
+        """The notebook of a field, if it is open already."""
+        return self._notebooks.get(key)
+
     @property
     def current(self) -> Notebook | None:
         """The notebook of the field that is looked at; None while it is being opened, or where there is none."""

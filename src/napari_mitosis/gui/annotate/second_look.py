@@ -25,7 +25,6 @@ from ...review.judge import judge
 from ...review.second_look import LOOK_COLUMNS, looking, with_judgements
 from ...session import Result
 from ..places import look_at
-from ..style import STYLE
 from .annotating import annotating_of
 from .words import faint, label_icon, row, section, tool
 
@@ -98,7 +97,6 @@ class SecondLookPanel(QWidget):
         self.summary = faint()
 
     def _lay_out(self) -> None:
-        self.setStyleSheet(STYLE)
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 6, 8, 6)
         column.setSpacing(5)

@@ -30,7 +30,6 @@ from ...models.registry import list_cards
 from ..card import short
 from ..page import Page
 from ..places import look_at
-from ..style import STYLE
 from ..worker import JobThread
 from .layers import AgreementLayers, Compared, style
 
@@ -119,7 +118,6 @@ class CompareDock(Page):
         self.table.currentCellChanged.connect(lambda row, *_: self.go(row))
 
     def _lay_out(self) -> None:
-        self.setStyleSheet(STYLE)
         grid = QGridLayout()
         grid.setVerticalSpacing(2)
         for at, check in enumerate(self.checks.values()):

@@ -5,16 +5,16 @@ from typing import Any
 import napari
 import numpy as np
 from qtpy.QtCore import QTimer
-from superqt.utils import signals_blocked
+from qtpy.QtWidgets import QVBoxLayout
 
 from ...decision.decide import Rule
 from ...errors import MitosisError
 from ...models.card import ModelCard
 from ...models.registry import list_cards
-from ...session import Session
+from ...session import Result, Session
 from .. import keys
 from ..devices import devices_job
-from ..layers import scale_field_layer
+from ..open.pixel_size import PixelSizeRow, pixel_sizes_of
 from ..page import Page
 from .figures import Figures
 from .live import LiveDecisions
@@ -49,7 +49,10 @@ class DetectDock(Page):
         super().__init__(viewer, session)
         desk = self.desk
         self.session, self.workers, self.fields = desk.session, desk.workers, desk.fields
-        self.panel = DetectPanel(self)
+        self.panel = DetectPanel(PixelSizeRow(desk, pixel_sizes_of(desk), only_unknown=True))
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.panel)
         self.live = LiveDecisions(self.session, self.workers, self)
         self.view = ResultView(self.session, self.fields, self.panel, self)
         self.runs = Runs(desk, self.panel.run_panel, self)
@@ -57,28 +60,25 @@ class DetectDock(Page):
         self._shown: Any = None
         self._offer(cards)
         self._connect()
-        self._list_fields()
+        self._model_selected()
         self._show_field()
         keys.bind(viewer, self._actions())
         QTimer.singleShot(0, self._probe_devices)
 
     def _connect(self) -> None:
         panel, session, fields, runs = self.panel, self.session, self.fields, self.runs
-        panel.field.activated.connect(lambda at: fields.choose(panel.field.itemData(at)))
-        panel.mpp_entered.connect(self._set_mpp)
         panel.run_panel.run_wanted.connect(self.run)
         panel.run_panel.cancel_wanted.connect(runs.cancel)
-        panel.run_panel.model.currentIndexChanged.connect(runs.update_ready)
+        panel.run_panel.model.currentIndexChanged.connect(self._model_selected)
         panel.rule.rule_edited.connect(lambda rule: self.live.edit(self._shown, rule))
         panel.rule.reset_wanted.connect(self._reset_rule)
         panel.toggled.connect(self.view.toggled)
         panel.boxes_wanted.connect(self.figures.make_boxes)
-        panel.why_wanted.connect(self.figures.ask_why)
         panel.step_wanted.connect(self.figures.go)
         for part in (runs, self.figures):
             part.said.connect(panel.say)
         runs.landed.connect(self.view.landed)
-        fields.changed.connect(self._list_fields)
+        fields.changed.connect(runs.update_ready)
         fields.refused.connect(lambda why: panel.say(why, True))
         self.desk.detect_wanted.connect(self.run)
         self.desk.models_changed.connect(self.refresh_models)
@@ -109,6 +109,12 @@ class DetectDock(Page):
     def run(self) -> None:
         """Let the chosen model look at the active field; does nothing, saying why, where it cannot."""
         self.runs.run([self.session.active])
+
+    def run_all(self) -> None:
+        """Let the chosen model look at every field that it has not looked at yet."""
+        card = self.panel.run_panel.chosen
+        waiting = [key for key in self.session if card is not None and not _seen_by(self.session[key].result, card)]
+        self.runs.run([key for key in waiting if self.runs.why_not(key) is None] or waiting[:1])
 
     @property
     def running(self) -> bool:
@@ -152,7 +158,6 @@ class DetectDock(Page):
         state = self.session.current
         result = state.result if state is not None and not self.desk.blind.blind(self.session.active) else None
         panel = self.panel
-        panel.summary.show_result(result)
         self.figures.at = -1
         panel.set_results(result)
         if state is None or result is None:
@@ -168,38 +173,22 @@ class DetectDock(Page):
     def _show_field(self, *_: object) -> None:
         """Another field is looked at."""
         key = self.session.active
-        panel = self.panel
         self.live.catch_up()  # what a slider of the field before still waits for
         self._shown = key
-        with signals_blocked(panel.field):
-            panel.field.setCurrentIndex(panel.field.findData(key))
-        state = self.session.current
-        panel.set_field(state.field if state is not None else None)
         self.view.show_layers()
         self._show_result()
         self.runs.update_ready()
 
-    def _list_fields(self) -> None:
-        field = self.panel.field
-        with signals_blocked(field):
-            field.clear()
-            for key in self.fields:
-                field.addItem(self.fields.layer(key).name, key)
-            field.setCurrentIndex(field.findData(self.session.active))
-        self.runs.update_ready()
-
     def _field_changed(self, key: Any) -> None:
         if key == self.session.active:
-            self.panel.set_field(self.session[key].field)
             self.runs.update_ready()
 
-    def _set_mpp(self, mpp: float) -> None:
-        key = self.session.active
-        if key is not None:
-            scale_field_layer(self.fields.layer(str(key)), mpp)
-            self.session.set_mpp(key, mpp)
-
     # Models
+
+    def _model_selected(self, *_: object) -> None:
+        card = self.panel.run_panel.chosen
+        self.runs.update_ready()
+        self.desk.model_selected.emit(card.name if card is not None else "")
 
     def refresh_models(self, select: str = "") -> None:
         """Offer what is installed and adopted now; `select` is chosen, or what was before."""
@@ -220,4 +209,8 @@ class DetectDock(Page):
         """Give the keys back and wait for nothing any more."""
         self.live.stop()
         self.view.stop()
-        keys.unbind(self.viewer)
+        keys.unbind(self.viewer, self._actions())
+
+
+def _seen_by(result: Result | None, card: ModelCard) -> bool:
+    return result is not None and result.card.name == card.name

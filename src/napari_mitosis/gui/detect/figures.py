@@ -1,11 +1,10 @@
-"""The detections of the active field one by one: which is centred, what is known of it, why it is one."""
+"""The detections of the active field one by one: which is centred, and what is known of it."""
 
 from __future__ import annotations
 
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from ..desk import Desk
-from ..why import Why, why_job
 from .panel import DetectPanel
 from .results import CentroidBoxes, ResultView
 
@@ -76,29 +75,6 @@ class Figures(QObject):
 
     def _show_boxes(self, boxes: CentroidBoxes) -> None:
         self.said.emit(self._view.show_centroid_boxes(boxes), False)
-
-    def ask_why(self) -> None:
-        """Compare the figure that is looked at with known ones, in a worker."""
-        session = self._desk.session
-        state = session.current
-        if state is None or state.result is None or not len(state.result.detections):
-            return
-        if self.at < 0:
-            self.go(1)
-        row = state.result.detections.iloc[self.at]
-        annotated = [
-            (other.field, other.annotations)
-            for other in (session[key] for key in session)
-            if other.annotations is not None and other.field.mpp is not None
-        ]
-        point, device = (float(row["y_px"]), float(row["x_px"])), self._panel.run_panel.device.currentText()
-        job = why_job(session, state.result.card.name, state.field, point, annotated, device)
-        self.said.emit("Comparing with known figures…", False)
-        self._desk.workers.start(job, succeeded=self._show_why, failed=self._failed)
-
-    def _show_why(self, why: Why) -> None:
-        self.said.emit("", False)
-        self._panel.why_panel.show_why(why)
 
     def _failed(self, error: Exception) -> None:
         self.said.emit(str(error) or type(error).__name__, True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QDateTime, QObject, Signal  # type: ignore[attr-defined]
 
 from ...errors import MitosisError
 from ...session import Result
@@ -116,6 +116,7 @@ class Runs(QObject):
         if self._desk.is_closed:
             return
         self._ended("")
+        self._desk.seen_at[result.ticket.key] = QDateTime.currentDateTime()
         if session.accept(result):
             self.landed.emit(result)
         elif result.ticket.key in session:
