@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import math
 import uuid
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import field as value
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from ..names import printable
 from ..tables import LABELS
 
 if TYPE_CHECKING:
@@ -93,6 +96,11 @@ class Action:
         Of ``undo`` and ``redo``: the id of the action that they are about.
     batch : str
         Id of the first of several actions that were done, and are undone, together; empty = alone.
+    tick, writer : int, str
+        The order of a field's actions, whenever they reach the journal and whatever the clocks say: an action has a
+        higher tick than all that its writer knew of; of two that did not know of each other the times decide, then
+        the writers' ids.
+        0 = the journal gives the next one.
 
     Raises
     ------
@@ -117,6 +125,9 @@ class Action:
     time: str = ""
     target: str = ""
     batch: str = ""
+    # Where an action stands is no part of what was done: two that differ in it alone are the same action.
+    tick: int = value(default=0, compare=False)
+    writer: str = value(default="", compare=False)
 
     def __post_init__(self) -> None:
         problem = _problem(self)
@@ -133,8 +144,21 @@ class Action:
         return asdict(self)
 
 
+_TEXTS: tuple[str, ...] = tuple(
+    field.name for field in fields(Action) if field.type == "str" or field.type == "str | None"
+)
+_NUMBERS = ("y_px", "x_px", "score", "mpp")
+
+MAX_TICK = 2**62
+"""Of a tick; a database counts to twice as many."""
+
 ACTION_COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Action))
 """The attributes of an action, in order."""
+
+
+def in_order(actions: Iterable[Action]) -> list[Action]:
+    """The actions of one field in their one order."""
+    return sorted(actions, key=lambda action: (action.tick, action.time, action.writer))
 
 
 def batched(actions: list[Action]) -> list[Action]:
@@ -146,6 +170,9 @@ def batched(actions: list[Action]) -> list[Action]:
 
 def _problem(action: Action) -> str | None:
     kind = action.kind
+    problem = _wrong_type(action)
+    if problem:
+        return problem
     if kind not in KINDS:
         return f"is unknown; there are {', '.join(KINDS)}"
     if not action.id or not action.field:
@@ -162,6 +189,27 @@ def _problem(action: Action) -> str | None:
         return f"has the unknown phase '{action.phase}'; there are {', '.join(PHASES)}"
     if action.score is not None and not (math.isfinite(action.score) and 0.0 <= action.score <= 1.0):
         return f"has the score {action.score}, which is not between 0 and 1"
+    if action.mpp is not None and not (math.isfinite(action.mpp) and action.mpp > 0):
+        return f"has {action.mpp} um/px, which is no pixel size"
+    return None
+
+
+def _wrong_type(action: Action) -> str | None:
+    """What of it no database would take, or take for something else."""
+    for name in _TEXTS:
+        text = getattr(action, name)
+        if text is None and name in ("label", "phase"):
+            continue
+        if not isinstance(text, str):
+            return f"has {text!r} for its {name}, which is no text"
+        if (not text.isascii() and printable(text) != text) or "\0" in text:
+            return f"has a {name} that cannot be written: {printable(text)[:40]}"
+    for name in _NUMBERS:
+        number = getattr(action, name)
+        if number is not None and (not isinstance(number, int | float) or isinstance(number, bool)):
+            return f"has {number!r} for its {name}, which is no number"
+    if not isinstance(action.tick, int) or not 0 <= action.tick <= MAX_TICK:
+        return f"has the tick {action.tick!r}, which is no place in an order"
     return None
 
 

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from psygnal import Signal
 
-from ..errors import JournalError, MitosisError
+from ..errors import JournalCut, JournalError, MitosisError
 from ..fields.field import Field
-from .actions import Action, batched, new_id, rule_json, timestamp, utc_now
+from ..names import printable
+from .actions import Action, batched, in_order, new_id, rule_json, timestamp, utc_now
 from .frames import annotations_of, figures_frame
 from .outbox import Outbox
 from .replay import FieldState, Figure, history_of, replay
@@ -67,7 +68,7 @@ class Notebook:
     def __init__(self, journal: Journal, field: Field, reader: str, clock: Callable[[], datetime] = utc_now) -> None:
         self.journal = journal
         self.field = field
-        self.reader = reader
+        self.reader = printable(reader)
         self._clock = clock
         self._model = ""
         self._rule = ""
@@ -77,12 +78,13 @@ class Notebook:
         self._last = 0
         self._generation = -1
         self._remembered = False
+        self._writer, self._tick = new_id(), 0
         self._frame: pd.DataFrame | None = None
         self._read()
 
     def set_context(self, model: str, rule: Rule | None) -> None:
         """What is on screen: detector version and rule, noted with every action from now on."""
-        self._model = model
+        self._model = printable(model)
         self._rule = rule_json(rule)
 
     def set_field(self, field: Field) -> None:
@@ -287,7 +289,7 @@ class Notebook:
 
     def history(self, figure: str) -> list[Action]:
         """Everything that was ever done to a figure, oldest first, with undos and redos."""
-        return history_of(figure, [*self._written, *self._outbox.pending])
+        return history_of(figure, in_order([*self._written, *self._outbox.pending]))
 
     # ------------------------------------------------------------------ others, and trouble
 
@@ -311,7 +313,11 @@ class Notebook:
         given: dict[str, Any] = {"mpp": self.field.mpp, "reader": self.reader, "model": self._model, "rule": self._rule}
         given["source"] = "reader" if "figure" in values else ""
         given["time"] = timestamp(self._clock())
-        return Action(new_id(), kind, self.field.digest, **(given | values))
+        self._tick = max(self._tick, self._state.tick) + 1
+        if "source" in values:
+            values["source"] = printable(values["source"])
+        place = {"tick": self._tick, "writer": self._writer}
+        return Action(new_id(), kind, self.field.digest, **(given | values | place))
 
     def _make(self, kind: str, y_px: float, x_px: float, **values: Any) -> str:
         place = {"y_px": float(y_px), "x_px": float(x_px)}
@@ -340,7 +346,7 @@ class Notebook:
         for action in actions:
             touched += self._state.apply(action)
         self._frame = None
-        if self._outbox.put(actions):
+        if self._outbox.put(actions) or self._outbox.cut:
             self._remember()
             others = self._read()
             touched += others.figures if others is not None else ()
@@ -363,18 +369,21 @@ class Notebook:
             if not whole and self.journal.generation != self._generation:  # its file was put back: numbers have changed
                 whole, rows = True, self.journal.rows(self.field.digest)
         except JournalError as error:
+            if isinstance(error, JournalCut):
+                self._outbox.again(self._written)
+                self._written, self._last = [], 0
             self._outbox.fail(error)
             return None
         self._outbox.clear()
         self._generation = self.journal.generation
-        self._written = ([] if whole else self._written) + [action for _, action in rows]
-        self._last = rows[-1][0] if rows else 0 if whole else self._last
+        self._written = in_order([*([] if whole else self._written), *(action for _, action in rows)])
+        self._last = max((number for number, _ in rows), default=0 if whole else self._last)
         if not whole and all(self._state.knows(action.id) for _, action in rows):
             return None
         return self._rebuild()
 
     def _rebuild(self) -> Change | None:
-        """The state anew, in the order of the journal, in which others may have come before us."""
+        """The state anew: what others did may stand before what we did."""
         old, self._state = self._state, replay([*self._written, *self._outbox.pending])
         self._frame = None
         was, now = ({figure.id: figure for figure in state.figures} for state in (old, self._state))

@@ -1,6 +1,6 @@
 """What a sequence of actions adds up to. Pure: no clock, no disk.
 
-An action that is undone counts as if it had never been done; the rest is applied in the order of the journal.
+An action that is undone counts as if it had never been done; the rest is applied in the order of the actions.
 So the state follows from the rows alone, whoever wrote them and in how many sittings. Of two readers who change
 the same figure the later row wins, and a deleted figure stays deleted until its deletion is undone.
 """
@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from .actions import ABOUT_ACTION, ABOUT_FIELD, MAKES_FIGURE, Action
+from .actions import ABOUT_ACTION, ABOUT_FIELD, MAKES_FIGURE, Action, in_order
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,12 @@ class Figure:
 class FieldState:
     """The figures of one field, whether it is complete, and what each reader can undo and redo.
 
-    Built by `apply`, one action after the other, in the order of the journal.
+    Built by `apply`, one action after the other, in their order.
+
+    Attributes
+    ----------
+    tick : int
+        The highest of the actions that were applied.
     """
 
     def __init__(self) -> None:
@@ -60,6 +65,7 @@ class FieldState:
         self._known: set[str] = set()
         self._done: dict[str, list[list[Action]]] = defaultdict(list)
         self._redoable: dict[str, list[list[Action]]] = defaultdict(list)
+        self.tick = 0
 
     @property
     def figures(self) -> list[Figure]:
@@ -112,6 +118,7 @@ class FieldState:
         if action.id in self._known:
             return ()
         self._known.add(action.id)
+        self.tick = max(self.tick, action.tick)
         if action.kind in ABOUT_ACTION:
             return self._turn(action)
         self._remember(action)
@@ -183,9 +190,9 @@ def fold(actions: Iterable[Action]) -> Figure | None:
 
 
 def replay(actions: Iterable[Action]) -> FieldState:
-    """The state of one field after all of its actions, in the order of the journal."""
+    """The state of one field after all of its actions, in whatever sequence they are given."""
     state = FieldState()
-    for action in actions:
+    for action in in_order(actions):
         state.apply(action)
     return state
 
