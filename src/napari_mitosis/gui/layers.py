@@ -28,8 +28,11 @@ from .places import OWNER_KEY, insert_above, look_at, placed
 CLEAR_BELOW = 0.35
 """Scores below this fade out, so that the score map does not darken the tissue."""
 
-RING_UM = 15.0
-"""Diameter of a detection's ring: a large mitosis fits in."""
+RING_UM = 18.0
+"""Diameter of a detection's ring: it lies outside the chromatin of a large mitosis."""
+
+RING_WIDTH = 0.045
+"""Of its line, as a share of the diameter: thin, so that the eye stays on the nucleus."""
 
 RING_COLOUR = "#00e63c"
 """Green: neither haematoxylin nor eosin."""
@@ -191,6 +194,15 @@ class FieldLayers:
                 layer.visible = True
             self._set_aside = []
 
+    def drop_maps(self) -> None:
+        """Take score maps away: they are of other evidence, and nobody asks for them now."""
+        self._bury(*self.maps.values(), self.score_map, *self.centroid_boxes.values())
+        self.maps, self.centroid_boxes, self.score_map = {}, {}, None
+
+    def has_maps(self) -> bool:
+        """Whether the fused score map is there."""
+        return self._alive(self.score_map)
+
     def show_evidence(self, evidence: Evidence, visible: bool, weights: Weights = ()) -> None:
         """Show the score maps of new evidence: fused by the weights, and each on its own but hidden."""
         singles = evidence.maps if len(evidence.maps) > 1 else {}
@@ -255,7 +267,7 @@ class FieldLayers:
                 symbol="disc",
                 face_color="transparent",
                 border_color=RING_COLOUR,
-                border_width=0.1,
+                border_width=RING_WIDTH,
                 features={"score": np.empty(0), "area_um2": np.empty(0), "label": np.empty(0, dtype=object)},
                 **placed(self._owner),
             )
@@ -266,6 +278,14 @@ class FieldLayers:
         layer.selected_data = set()
         layer.data = points
         layer.features = features
+
+    def show_only(self, kept: NDArray[np.bool_]) -> None:
+        """Draw the rings of these detections alone; the rows stay."""
+        layer = self.detections
+        if layer is None or not self._alive(layer) or len(layer.data) != len(kept):
+            return
+        if not np.array_equal(layer.shown, kept):
+            layer.shown = kept
 
     def _selected(self, *_: object) -> None:
         chosen = set(self.detections.selected_data) if self.detections is not None else set()

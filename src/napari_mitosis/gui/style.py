@@ -55,6 +55,7 @@ QFrame#amberbox {{ background: rgba(255, 184, 28, 26); border: 1px solid {amber}
 QFrame#welcome {{ background: rgba(127, 127, 127, 22); border-radius: 8px; }}
 QFrame#summary QLabel, QFrame#amberbox QLabel, QFrame#welcome QLabel {{ background: transparent; }}
 QLabel#title {{ font-size: {points * 1.5:.1f}pt; font-weight: bold; }}
+QLabel#field {{ font-weight: bold; }}
 QLabel#count {{ font-size: {points * 2.1:.1f}pt; font-weight: bold; }}
 QLabel#density {{ font-size: {points * 1.25:.1f}pt; font-weight: bold; }}
 QPushButton#primary {{ background: {GREEN}; color: white; font-weight: bold; padding: 5px 10px; border-radius: 4px; }}

@@ -54,7 +54,7 @@ class DetectDock(Page):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.panel)
         self.live = LiveDecisions(self.session, self.workers, self)
-        self.view = ResultView(self.session, self.fields, self.panel, self)
+        self.view = ResultView(desk, self.panel, self)
         self.runs = Runs(desk, self.panel.run_panel, self)
         self.figures = Figures(desk, self.panel, self.view, self)
         self._shown: Any = None

@@ -25,8 +25,8 @@ from .run_panel import RunPanel
 NOT_YET = "Detect in this field first."
 
 TOGGLES = (
-    ("score_map", "Score map", True, "What the network saw, before any threshold"),
-    ("detections", "Detections", True, "A green ring of 15 µm about each mitosis"),
+    ("score_map", "Score map", False, "What the network saw, before any threshold"),
+    ("detections", "Detections", True, "A thin green ring about each mitosis; rejected ones lose it"),
     ("boxes", "Boxes", False, "Boxes of detections (green) and of dropped candidates (grey)"),
     ("labels", "Labels", False, "Concentric labels that a network is taught: disc, and a ring that the loss ignores"),
 )

@@ -24,4 +24,5 @@ def thumbnail_job(key: Any, field: Field, pixels: Any) -> Job[tuple[Any, Field, 
     image.thumbnail((SIDE_PX, SIDE_PX), reducing_gap=2.0)
     small = np.ascontiguousarray(np.asarray(image.convert("RGB")))
     high, wide = small.shape[:2]
-    return key, field, QImage(small.tobytes(), wide, high, 3 * wide, QImage.Format.Format_RGB888).copy()
+    pixels_of_image = small.tobytes()  # Qt does not keep them: it must have its own copy before they go
+    return key, field, QImage(pixels_of_image, wide, high, 3 * wide, QImage.Format.Format_RGB888).copy()

@@ -1,8 +1,10 @@
 """The panel as napari docks it: closing the dock hides the panel, and nothing of it is lost."""
 
+from functools import partial
+
 import napari
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from .menu import add_menu
@@ -21,6 +23,9 @@ class PanelDock(QWidget):
         super().__init__()
         self.panel: Panel = panel_of(viewer)
         self._was_docked = False
+        before = self.panel.parent()
+        if isinstance(before, PanelDock):  # napari knows a dock by two names; there is one panel
+            QTimer.singleShot(0, partial(_remove, viewer, before))
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.panel)
@@ -41,3 +46,9 @@ class PanelDock(QWidget):
         panel, window = self.panel, self.panel.desk.window
         alive = bool(isalive(panel)) and bool(isalive(window))  # type: ignore[no-untyped-call]
         return alive and panel.parent() is self
+
+
+def _remove(viewer: napari.Viewer, dock: PanelDock) -> None:
+    """Take away a dock whose panel has gone to another one."""
+    if dock in viewer.window.dock_widgets.values():
+        viewer.window.remove_dock_widget(dock)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import napari
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QAction, QActionGroup  # type: ignore[attr-defined]
@@ -29,7 +32,7 @@ from .steps import Step, steps_here
 NAPARI_DOCKS = ("layer controls", "layer list")
 """Names of napari's own docks on the left."""
 
-WIDTH_PX = 440
+WIDTH_PX = 476
 """So wide that every page fits; on a screen of 1366 px the image keeps two thirds."""
 
 
@@ -39,6 +42,8 @@ class Panel(QWidget):
     Parameters
     ----------
     desk : Desk
+    pages : dict of str to QWidget, optional
+        Pages of steps that are there already.
 
     Attributes
     ----------
@@ -50,12 +55,13 @@ class Panel(QWidget):
 
     step_changed = Signal(str)
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, pages: Mapping[str, QWidget] = MappingProxyType({})) -> None:
         super().__init__(desk.window)
         self.hide()
         self.desk = desk
         self.steps: dict[str, Step] = {step.name: step for step in steps_here()}
         self.pages: dict[str, QWidget] = {}
+        self._holders: dict[str, QScrollArea] = {}
         self.step = ""
         self.buttons: dict[str, QToolButton] = {}
         self.group = QButtonGroup(self)
@@ -73,7 +79,9 @@ class Panel(QWidget):
         desk.closed.connect(self.keys.unbind)
         self.keys.bind()
         desk.fields.changed.connect(self._show_bar)
-        desk.detect_wanted.connect(lambda: self.page("Detect"))
+        for name, page in pages.items():
+            self._hold(name, page)
+        self.page("Detect")  # whatever step is in front: its keys work, and others ask it to detect
 
     def _lay_out(self) -> None:
         self.setObjectName("mitosis")
@@ -130,23 +138,23 @@ class Panel(QWidget):
     def page(self, name: str) -> QWidget:
         """The page of a step; it is built when it is first asked for."""
         if name not in self.pages:
-            page = self.pages[name] = self.steps[name].build(self.desk.viewer)
-            holder = QScrollArea()
-            holder.setWidgetResizable(True)
-            holder.setFrameShape(QFrame.Shape.NoFrame)
-            holder.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-            holder.setWidget(page)
-            self.stack.addWidget(holder)
+            self._hold(name, self.steps[name].build(self.desk.viewer))
         return self.pages[name]
+
+    def _hold(self, name: str, page: QWidget) -> None:
+        """Pages scroll where they are higher than the window: none may make it grow."""
+        holder = self._holders[name] = QScrollArea()
+        holder.setWidgetResizable(True)
+        holder.setFrameShape(QFrame.Shape.NoFrame)
+        holder.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        holder.setWidget(page)
+        self.pages[name] = page
+        self.stack.addWidget(holder)
 
     def show_step(self, name: str) -> QWidget:
         """Bring a step to the front, and the panel with it; its page."""
         page = self.page(name)
-        holder = page.parentWidget()
-        while holder is not None and self.stack.indexOf(holder) < 0:
-            holder = holder.parentWidget()
-        if holder is not None:
-            self.stack.setCurrentWidget(holder)
+        self.stack.setCurrentWidget(self._holders[name])
         changed, self.step = name != self.step, name
         for other, button in self.buttons.items():
             button.setChecked(other == name)

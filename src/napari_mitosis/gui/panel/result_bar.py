@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QLocale, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QDateTime, QLocale, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QToolButton
 
 from ...session import Result
@@ -115,7 +115,7 @@ class ResultBar(QFrame):
             self._clear()
             return
         mpp = state.field.mpp
-        self.field.setText(f"<b>{state.field.name}</b>")
+        self.field.setText(state.field.name)
         self.field.setToolTip(state.field.name)
         self.mpp.setText("µm/px unknown" if mpp is None else f"{mpp:.3g} µm/px")
         if self._desk.blind.blind(key):
@@ -171,9 +171,10 @@ class ResultBar(QFrame):
             self.model.setText("")
         else:
             time = self._desk.seen_at.get(key)
-            when = QLocale().toString(time, QLocale.FormatType.ShortFormat) if time is not None else ""
+            today = time is not None and time.date() == QDateTime.currentDateTime().date()
+            moment = "" if time is None else QLocale().toString(time, "HH:mm" if today else "d MMM HH:mm")
             rule = "" if result.rule == result.preset else " · rule changed"
-            self.model.setText(f"{_title(result)}{rule}{f' · {when}' if when else ''}")
+            self.model.setText(f"{_title(result)}{rule}{f' · {moment}' if moment else ''}")
             self.model.setToolTip(f"{result.evidence.model}\n{_rule_in_words(result)}")
         card = result.card if result is not None else None
         differs = bool(self._selected) and card is not None and self._selected != card.name
