@@ -17,8 +17,12 @@ from ..tables import LABELS
 if TYPE_CHECKING:
     from ..decision.decide import Rule
 
-KINDS = ("add", "move", "relabel", "delete", "accept", "reject", "complete", "reopen", "undo", "redo")
-"""What can be done. ``accept`` and ``reject`` judge a detector's candidate and make a figure of it, as ``add`` does."""
+KINDS = (
+    *("add", "move", "relabel", "delete", "accept", "reject", "complete", "reopen"),
+    *("join", "leave", "area", "undo", "redo"),
+)
+"""What can be done. ``accept`` and ``reject`` judge a detector's candidate and make a figure of it, as ``add`` does;
+``join`` puts a field into a case and ``leave`` takes it out; ``area`` says what of a field is counted."""
 
 PHASES = ("prophase", "metaphase", "anaphase", "telophase", "atypical")
 """Optional detail of a label."""
@@ -27,8 +31,11 @@ MAKES_FIGURE = frozenset({"add", "accept", "reject"})
 ABOUT_FIGURE = MAKES_FIGURE | {"move", "relabel", "delete"}
 PLACES = MAKES_FIGURE | {"move"}
 LABELS_IT = MAKES_FIGURE | {"relabel"}
-ABOUT_FIELD = frozenset({"complete", "reopen"})
+MARKS = frozenset({"complete", "reopen"})
+FILES = frozenset({"join", "leave"})
+ABOUT_FIELD = MARKS | FILES | {"area"}
 ABOUT_ACTION = frozenset({"undo", "redo"})
+TARGETS = ABOUT_ACTION | {"join", "area"}
 
 
 def new_id() -> str:
@@ -75,7 +82,7 @@ class Action:
     field : str
         Digest of the field's pixels.
     figure : str
-        Id of the figure; empty for ``complete``, ``reopen``, ``undo`` and ``redo``.
+        Id of the figure; empty for what is about a field or about an action.
     y_px, x_px : float or None
         The new place, of kinds that place a figure.
     label, phase : str or None
@@ -93,7 +100,8 @@ class Action:
     time : str
         UTC, ISO 8601 with microseconds.
     target : str
-        Of ``undo`` and ``redo``: the id of the action that they are about.
+        Of ``undo`` and ``redo``: the id of the action that they are about; of ``join``: the name of the case; of
+        ``area``: the area, as text.
     batch : str
         Id of the first of several actions that were done, and are undone, together; empty = alone.
     tick, writer : int, str
@@ -179,8 +187,8 @@ def _problem(action: Action) -> str | None:
         return "needs an id and the digest of its field"
     if (kind in ABOUT_FIGURE) != bool(action.figure):
         return "needs a figure" if kind in ABOUT_FIGURE else "is about no figure"
-    if (kind in ABOUT_ACTION) != bool(action.target):
-        return "needs a target" if kind in ABOUT_ACTION else "has no target"
+    if (kind in TARGETS) != bool(action.target):
+        return "needs a target" if kind in TARGETS else "has no target"
     if kind in PLACES and not (_finite(action.y_px) and _finite(action.x_px)):
         return f"needs a place, not y {action.y_px}, x {action.x_px}"
     if kind in LABELS_IT and action.label not in LABELS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,9 +15,9 @@ from ..errors import JournalCut, JournalError, MitosisError
 from ..fields.field import Field
 from ..names import printable
 from .actions import Action, batched, in_order, new_id, rule_json, timestamp, utc_now
-from .frames import annotations_of, figures_frame
+from .frames import annotations_of, figures_frame, given_number, given_text
 from .outbox import Outbox
-from .replay import FieldState, Figure, history_of, replay
+from .replay import FieldState, Figure, Marks, history_of, replay
 from .store import Journal
 
 if TYPE_CHECKING:
@@ -185,11 +184,11 @@ class Notebook:
         """
         actions = []
         for row in frame.to_dict("records"):
-            values = {"label": row.get("label", "mitosis"), "phase": _text(row.get("phase")), "source": source}
+            values = {"label": row.get("label", "mitosis"), "phase": given_text(row.get("phase")), "source": source}
             place = {"y_px": float(row["y_px"]), "x_px": float(row["x_px"])}
-            score = _number(row.get("score"))
+            score = given_number(row.get("score"))
             actions.append(
-                self._action("add", figure=_text(row.get("figure")) or new_id(), score=score, **place, **values)
+                self._action("add", figure=given_text(row.get("figure")) or new_id(), score=score, **place, **values)
             )
         self._act(batched(actions))
         return [action.figure for action in actions]
@@ -198,6 +197,10 @@ class Notebook:
         """Declare that everything in the field was looked at (or not): what is unmarked then is no mitosis."""
         if yes != self.complete:
             self._act([self._action("complete" if yes else "reopen")])
+
+    def note(self, kind: str, target: str = "") -> None:
+        """Say something of the field as a whole: it does ``join`` a case, ``leave`` it, or this ``area`` counts."""
+        self._act([self._action(kind, target=target)])
 
     def undo(self) -> Action | None:
         """Undo this reader's last action in this field that counts; None when there is none."""
@@ -257,6 +260,11 @@ class Notebook:
         if self._frame is None:
             self._frame = figures_frame(self._state.figures)
         return self._frame.copy()
+
+    @property
+    def marks(self) -> Marks:
+        """What is said of the field as a whole."""
+        return self._state.marks
 
     def figure(self, figure: str) -> Figure | None:
         """One figure as it stands; None when it is not there (any more)."""
@@ -321,7 +329,7 @@ class Notebook:
 
     def _make(self, kind: str, y_px: float, x_px: float, **values: Any) -> str:
         place = {"y_px": float(y_px), "x_px": float(x_px)}
-        values["score"] = _number(values.get("score"))
+        values["score"] = given_number(values.get("score"))
         action = self._action(kind, figure=new_id(), **place, **values)
         self._act([action])
         return action.figure
@@ -388,13 +396,5 @@ class Notebook:
         self._frame = None
         was, now = ({figure.id: figure for figure in state.figures} for state in (old, self._state))
         differing = tuple(one for one in {**was, **now} if was.get(one) != now.get(one))
-        same = not differing and old.complete == self._state.complete
+        same = not differing and old.marks == self._state.marks
         return None if same else Change(None, differing)
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None or math.isnan(value) else float(value)

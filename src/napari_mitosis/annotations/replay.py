@@ -11,7 +11,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from .actions import ABOUT_ACTION, ABOUT_FIELD, MAKES_FIGURE, Action, in_order
+from .actions import ABOUT_ACTION, ABOUT_FIELD, FILES, MAKES_FIGURE, MARKS, Action, in_order
+
+_AREA = frozenset({"area"})
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,25 @@ class Figure:
     reader: str
     time: str
     kind: str
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What is said of a field as a whole.
+
+    Attributes
+    ----------
+    complete : bool
+        Whether somebody declared that everything in it was looked at.
+    case : str
+        Name of the case that it belongs to; nothing when it belongs to none.
+    area : str
+        What of it is counted, as it was stated last; nothing when nobody has.
+    """
+
+    complete: bool = False
+    case: str = ""
+    area: str = ""
 
 
 class FieldState:
@@ -90,8 +111,22 @@ class FieldState:
     @property
     def complete(self) -> bool:
         """Whether somebody declared the field complete: what is unmarked in it is no mitosis."""
-        counting = [action for action in self._marks if action.id not in self._undone]
-        return bool(counting) and counting[-1].kind == "complete"
+        return self.marks.complete
+
+    @property
+    def marks(self) -> Marks:
+        """What is said of the field as a whole."""
+        mark, file, area = (self._newest(kinds) for kinds in (MARKS, FILES, _AREA))
+        return Marks(
+            complete=mark is not None and mark.kind == "complete",
+            case=file.target if file is not None else "",
+            area=area.target if area is not None else "",
+        )
+
+    def _newest(self, kinds: frozenset[str]) -> Action | None:
+        """The newest action of these kinds about the field that counts."""
+        counting = (one for one in reversed(self._marks) if one.kind in kinds and one.id not in self._undone)
+        return next(counting, None)
 
     def undoable(self, reader: str) -> list[Action]:
         """What this reader would undo next: one action, several of a batch, or nothing."""

@@ -6,7 +6,7 @@ import getpass
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -146,14 +146,17 @@ class Journal:
         """
         return [action for _, action in self.rows(field, after)]
 
-    def rows(self, field: str | None = None, after: int = 0) -> list[tuple[int, Action]]:
-        """Like `actions`, each with its number in the journal."""
+    def rows(
+        self, field: str | None = None, after: int = 0, kinds: Collection[str] | None = None
+    ) -> list[tuple[int, Action]]:
+        """Like `actions`, each with its number in the journal; only some kinds where `kinds` names them."""
 
         def read(database: Database) -> list[tuple[int, Action]]:
             from .schema import ACTIONS
             from .statements import action_of, select_actions
 
             wanted = [ACTIONS.c.seq > after, *([] if field is None else [ACTIONS.c.field == field])]
+            wanted += [] if kinds is None else [ACTIONS.c.kind.in_(sorted(kinds))]
             with database.read() as connection:
                 return [action_of(row) for row in connection.execute(select_actions(*wanted, as_written=field is None))]
 
