@@ -103,7 +103,7 @@ def test_fields_are_found_when_the_dock_comes_later(make_napari_viewer: Any, det
     viewer = make_napari_viewer()
     add_field(viewer, name="first")
     add_field(viewer, name="second")
-    dock = DetectDock(viewer, Session(detector.load, detector.predict), [card()])
+    dock = DetectDock(viewer, Session(detector.load), [card()])
     assert [dock.session[key].field.name for key in dock.session] == ["first", "second"]
     assert bar(dock).field.text() == "second"
 

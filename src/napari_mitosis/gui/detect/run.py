@@ -83,16 +83,15 @@ class Runs(QObject):
         """The next field that waits and can be looked at."""
         while self._waiting:
             key = self._waiting.pop(0)
-            card = self._panel.chosen
-            if card is not None and self.why_not(key) is None:
-                self._start(key, card.name)
+            if self.why_not(key) is None:
+                self._start(key)
                 return
         self.update_ready()
 
-    def _start(self, key: Any, model: str) -> None:
+    def _start(self, key: Any) -> None:
         self.key = key
         session, panel = self._desk.session, self._panel
-        job = session.detection(key, model, panel.device.currentText(), panel.verifier)
+        job = session.detection(key, panel.wanted, panel.device.currentText())
         more = f" · {len(self._waiting)} more to go" if self._waiting else ""
         panel.set_running(f"{session[key].field.name}{more}")
         self.thread_of_run = self._desk.workers.start(
