@@ -39,8 +39,6 @@ class Desk(QObject):
 
     Attributes
     ----------
-    window : QMainWindow
-        The viewer's.
     fields : OpenFields
     workers : Workers
     notebooks : Notebooks
@@ -91,8 +89,7 @@ class Desk(QObject):
         journal: str | Path | None = None,
         reader: str | None = None,
     ) -> None:
-        self.window = window_of(viewer)
-        super().__init__(self.window)
+        super().__init__(window_of(viewer))
         self.viewer = viewer
         self.session = Session() if session is None else session  # an empty one is falsy
         self.workers = Workers()
@@ -118,6 +115,13 @@ class Desk(QObject):
         application = QApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self.shutdown)
+
+    @property
+    def window(self) -> QMainWindow:
+        """The viewer's window. Nobody may keep it: napari deletes it by letting it go."""
+        window = self.parent()
+        assert isinstance(window, QMainWindow)
+        return window
 
     # Notebooks
 
@@ -177,8 +181,12 @@ class Desk(QObject):
     # The end
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """The window is about to be deleted."""
-        if event is not None and watched is self.window and event.type() == QEvent.Type.DeferredDelete:
+        """The window is about to be closed, or deleted."""
+        if event is None or self.is_closed:
+            return False
+        if event.type() == QEvent.Type.Close:
+            self.notebooks.retry()  # it may go at once: what is not on disk yet has its last chance
+        elif event.type() == QEvent.Type.DeferredDelete:
             self.shutdown()
         return False
 
@@ -187,6 +195,7 @@ class Desk(QObject):
         if self.is_closed:
             return
         self.is_closed = True
+        self.window.removeEventFilter(self)
         self.workers.shutdown()
         self.notebooks.close()
         self.session.closed.disconnect(self._field_gone)

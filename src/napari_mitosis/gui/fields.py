@@ -149,6 +149,7 @@ class OpenFields(QObject):
     def _renamed(self, event: Any) -> None:
         key = str(event.source.unique_id)
         self._results[key].renamed()
+        self._session.rename(key, event.source.name)
         self.changed.emit()
 
     def _measured(self, event: Any) -> None:

@@ -52,7 +52,6 @@ class Views(QObject):
         self._views: dict[Any, View] = {}
         self._key: Any = None
         self._moving = False
-        self._canvas: QObject | None = None
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self._show)
@@ -106,14 +105,13 @@ class Views(QObject):
         """The canvas; None while there is none to be seen."""
         shown = [one for one in self._desk.window.findChildren(QOpenGLWidget) if one.isVisible()]
         canvas = max(shown, key=lambda one: one.width() * one.height(), default=None)
-        if canvas is not None and canvas is not self._canvas:
-            self._canvas = canvas
-            canvas.installEventFilter(self)
+        if canvas is not None:
+            canvas.installEventFilter(self)  # a second time is as good as once
         return canvas
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """The canvas has another size: what was fitted is fitted again."""
-        if event is not None and watched is self._canvas and event.type() == QEvent.Type.Resize:
+        if event is not None and event.type() == QEvent.Type.Resize and not self._desk.is_closed:
             view = self._views.get(self._key)
             if view is None or view.fitted:
                 self._soon.start()

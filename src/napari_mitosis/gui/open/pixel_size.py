@@ -66,7 +66,7 @@ class PixelSizes(QObject):
 
     def _give(self, key: Any, field: Field, mpp: float) -> None:
         session = self._desk.session
-        if key in session and session[key].field is field:
+        if key in session and session[key].field.pixels is field.pixels:
             scale_field_layer(self._desk.fields.layer(str(key)), mpp)
             session.set_mpp(key, mpp)
 
