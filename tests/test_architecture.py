@@ -28,7 +28,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"training"}),
     frozenset({"finetune"}),
     frozenset({"session", "review"}),
-    frozenset({"batches"}),
+    frozenset({"batches", "cases"}),
     frozenset({"cli", "gui"}),
 )
 QT = frozenset({"napari", "magicgui", "qtpy", "superqt", "pyqtgraph", "qtawesome", "PyQt5", "PyQt6", "PySide6"})

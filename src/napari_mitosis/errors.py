@@ -50,6 +50,10 @@ class JournalError(MitosisError):
     """The journal of annotations cannot be opened, read or written."""
 
 
+class JournalCut(JournalError):
+    """Another program has cut the open journal short: what was stored in it may be gone."""
+
+
 class Cancelled(MitosisError):
     """A job was cancelled by its user."""
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FieldError, UnknownResolution
+from ..names import printable
 from .pixels import MAX_WHOLE_PX, LazyPixels, open_pixels
 from .resolution import check_mpp, sidecar_mpp
 from .slides import SLIDE_SUFFIXES, open_slide
@@ -43,6 +44,9 @@ class Field:
     mpp: float | None
     name: str
     path: Path | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", printable(self.name))
 
     @property
     def shape(self) -> tuple[int, int]:

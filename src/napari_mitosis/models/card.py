@@ -96,7 +96,7 @@ class ModelCard(BaseModel):
         Knots (score, probability) of the map from a detection's score to the probability that it is a mitosis;
         empty where nothing was measured.
     members : tuple of Member
-        Of an ensemble, which has no weights of its own.
+        Of an ensemble, which has no weights of its own; of a chain (`presets`) the one detector with its verifier.
     finetuned : dict
         Of a version that learnt from a reader's corrections: how, from what, and how it compares with its parent.
     """
@@ -149,6 +149,11 @@ class ModelCard(BaseModel):
     def name(self) -> str:
         """``detector@version``, the name that results carry."""
         return f"{self.detector}@{self.version}"
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether it names a detector with its verifier (`presets`) and no weights of its own."""
+        return len(self.members) == 1
 
     def decision_rule(self) -> Rule:
         """The rule this card's thresholds make."""
