@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -57,7 +56,7 @@ def test_the_reader_marks_every_mitosis_and_every_false_detection(samples):
 def test_the_plan_learns_from_the_drawn_fields_only(samples):
     setting = Setting("B", 2, 1)
     draw = drawn(samples, setting, dict.fromkeys(range(5, 9), 0))
-    old = [replace(s, field=s.field.renamed(f"old{i}")) for i, s in enumerate(samples[:4])]
+    old = [Sample(s.field.renamed(f"old{i}"), s.annotations) for i, s in enumerate(samples[:4])]
     figures = {i: (Figure(y_px=1.0, x_px=float(i), label="mimic"),) for i in draw.chosen}
     plan = setting_plan(samples, old, setting, draw, base_plan("segmitos@1.0.0", "", 5.0, 1, 0), figures)
     assert [f.name for f in plan.fields] == [samples[i].field.name for i in draw.chosen]

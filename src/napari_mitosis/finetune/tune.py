@@ -68,7 +68,7 @@ class TuneRecipe:
     weight_rate: float = 3e-4
     average: float = 0.97
     batch: int = 24
-    shares: tuple[float, float, float, float] = (0.3, 0.3, 0.1, 0.3)
+    shares: tuple[float, float, float, float] = (0.45, 0.15, 0.1, 0.3)
     frozen: tuple[str, ...] = ("trunk.",)
     pull: float = 0.01
     blends: tuple[float, ...] = (0.0, 0.5, 1.0)
