@@ -8,7 +8,7 @@ import pytest
 
 from napari_mitosis.datasets.samples import sample_folder
 from napari_mitosis.fields.npe2_reader import field_layer, read_fields
-from napari_mitosis.gui.layers import field_of_layer, layer_mpp
+from napari_mitosis.gui.field_layer import field_of_layer, layer_mpp
 
 from .conftest import DarknessDetector, add_field, bar, drawn_field, press, run_to_end, settle
 

@@ -12,8 +12,9 @@ from qtpy.QtOpenGLWidgets import QOpenGLWidget
 
 from ..errors import FieldError
 from ..session import Session
+from .field_layer import annotations_of, field_of_layer, is_field_layer, layer_mpp
 from .grave import Grave
-from .layers import FieldLayers, annotations_of, field_of_layer, is_field_layer, layer_mpp, result_owner
+from .layers import FieldLayers, result_owner
 
 
 class OpenFields(QObject):

@@ -11,7 +11,7 @@ from superqt.utils import signals_blocked
 from ...fields.field import Field
 from ...jobs import Job, Progress
 from ..desk import Desk
-from ..layers import scale_field_layer
+from ..field_layer import scale_field_layer
 from ..preferences import Preferences
 
 AT_40X = 0.25

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import napari
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
@@ -139,7 +140,18 @@ class Panel(QWidget):
         """The page of a step; it is built when it is first asked for."""
         if name not in self.pages:
             self._hold(name, self.steps[name].build(self.desk.viewer))
+            self._join(name)
         return self.pages[name]
+
+    def _join(self, name: str) -> None:
+        """What one page asks of another."""
+        page: Any = self.pages[name]
+        if name == "Review":
+            page.onward.has_report = "Report" in self.steps
+            page.report_wanted.connect(lambda: self.show_step("Report"))
+        elif name == "Fields":
+            detect: Any = self.pages["Detect"]
+            page.detect_all_wanted.connect(detect.run_all)
 
     def _hold(self, name: str, page: QWidget) -> None:
         """Pages scroll where they are higher than the window: none may make it grow."""
