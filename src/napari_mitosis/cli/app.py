@@ -18,6 +18,7 @@ from . import (
     models,
     reader,
     recall,
+    slides,
     train,
     window,
 )
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.command("open")(window.open_window)
 app.command("demo")(window.demo)
 app.command("detect")(detect.detect)
+app.command("slides")(slides.slides)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("boxes")(boxes.boxes)
