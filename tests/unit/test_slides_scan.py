@@ -161,7 +161,8 @@ def test_a_killed_scan_goes_on_and_loses_one_region_at_most(slide: Field, pipeli
             looked.append(field.name)
             return super().look(field, **options)
 
-    found = scan(slide, Counting(pipeline.card, pipeline.rule, pipeline.detector), tmp_path / "scan", whole_area(slide), 192)  # type: ignore[attr-defined]
+    counting = Counting(pipeline.card, pipeline.rule, pipeline.detector)
+    found = scan(slide, counting, tmp_path / "scan", whole_area(slide), 192)  # type: ignore[attr-defined]
     assert len(looked) == 4 * 5 - len(kept)
     assert all(path.stat().st_mtime_ns == when for path, when in kept.items())
     fresh = scan(slide, pipeline, tmp_path / "fresh", whole_area(slide), 192)
