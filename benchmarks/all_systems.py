@@ -20,36 +20,27 @@ from statistics import median
 import pandas as pd
 
 
-def one_system(path: Path, name: str, verify: bool, runs: int) -> dict[str, object]:
+def one_system(path: Path, name: str, runs: int) -> dict[str, object]:
     """Times of one system in this process."""
     import torch
 
     from napari_mitosis import jobs
-    from napari_mitosis.decision.decide import decide
     from napari_mitosis.fields.field import open_field
-    from napari_mitosis.inference.predict import predict
-    from napari_mitosis.inference.verify import verify as look_again
-    from napari_mitosis.models.registry import load_detector
+    from napari_mitosis.inference.pipeline import load_pipeline
 
     field = open_field(path, mpp=0.25).loaded()
-    detector = load_detector(name)
-    verifier = load_detector(detector.card.verified["verifier"]) if verify else None
-    rule = detector.card.verified_rule() if verify else detector.card.decision_rule()
-    assert rule is not None
+    pipeline = load_pipeline(name)
     seconds = []
     for _ in range(runs + 1):
         start = time.perf_counter()
-        evidence = jobs.run(predict(field, detector, device="cpu"))
-        if verifier is not None:
-            evidence = jobs.run(look_again(field, evidence, verifier, detector.card.decision_rule(), device="cpu"))
-        found = len(decide(evidence, rule))
+        found = len(pipeline.decide(jobs.run(pipeline.look(field, device="cpu"))))
         seconds.append(time.perf_counter() - start)
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
     return {
-        "system": name if verifier is None else f"{name} + {verifier.card.detector}",
-        "version": detector.card.version,
-        "parameters": detector.card.parameters + (verifier.card.parameters if verifier else 0),
+        "system": " + ".join(card.detector for card in pipeline.cards) if pipeline.card.is_chain else name,
+        "version": pipeline.card.version,
+        "parameters": pipeline.card.parameters,
         "seconds": round(median(seconds[1:]), 2),
         "gib": round(peak, 2),
         "detections": found,
@@ -64,18 +55,16 @@ def main() -> int:
     parser.add_argument("field", type=Path)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--only", help="one system, such as deepdet or deepdet+verified")
+    parser.add_argument("--only", help="one system, such as deepdet or deepmitosis")
     options = parser.parse_args()
     if options.only:
-        name, _, verified = options.only.partition("+")
-        print(json.dumps(one_system(options.field, name, bool(verified), options.runs)))
+        print(json.dumps(one_system(options.field, options.only, options.runs)))
         return 0
     from napari_mitosis.models.registry import list_cards
 
     newest = {card.detector: card for card in list_cards() if card.kind == "detector"}
-    names = [n for n, card in newest.items() for n in ([n, f"{n}+verified"] if card.verified else [n])]
     rows = []
-    for name in names:
+    for name in newest:
         command = [sys.executable, __file__, str(options.field), "--only", name, "--runs", str(options.runs)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         rows.append(json.loads(done.stdout.splitlines()[-1]))

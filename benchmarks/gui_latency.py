@@ -22,8 +22,9 @@ from qtpy.QtWidgets import QApplication
 from napari_mitosis.decision.evidence import Evidence
 from napari_mitosis.fields.field import Field
 from napari_mitosis.gui.detect.dock import DetectDock
+from napari_mitosis.inference.pipeline import DetectorPipeline
 from napari_mitosis.jobs import Job, Progress
-from napari_mitosis.models.registry import list_cards
+from napari_mitosis.models.registry import list_cards, load_detector
 from napari_mitosis.session import Session
 
 LIMITS_MS = {2084: 16.0, 8192: 50.0}
@@ -58,13 +59,20 @@ def moves(dock: DetectDock, count: int) -> Iterator[tuple[str, Any, float]]:
 def measure(size: int, count: int) -> dict[str, float]:
     """Median ms for each slider."""
 
-    def predict(field: Field, detector: Any, **_: Any) -> Job[Evidence]:
-        yield Progress(0, 1)
-        return evidence_of(field, detector.card.name)
+    class Drawn(DetectorPipeline):
+        """Looks at once, and sees hills of known places."""
+
+        def look(self, field: Field, **_: Any) -> Job[Evidence]:
+            yield Progress(0, 1)
+            return evidence_of(field, self.card.name)
+
+    def load(name: str) -> Drawn:
+        detector = load_detector(name)
+        return Drawn(detector.card, detector.card.decision_rule(), detector)
 
     viewer = napari.Viewer(show=True)
     viewer.add_image(np.full((size, size, 3), 230, np.uint8), rgb=True, scale=(0.25, 0.25), units=("um", "um"))
-    dock = DetectDock(viewer, Session(predict=predict), list_cards()[:1])
+    dock = DetectDock(viewer, Session(load), list_cards()[:1])
     viewer.window.add_dock_widget(dock, name="Detect mitoses", area="right")
     application = QApplication.instance()
     dock.run()

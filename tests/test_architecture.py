@@ -20,7 +20,7 @@ MAX_FUNCTION_LINES = 60
 
 # From the ground up; a part imports its own floor and those below it.
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "tables"}),
+    frozenset({"errors", "names", "tables"}),
     frozenset({"jobs", "fields"}),
     frozenset({"decision", "measures"}),
     frozenset({"models", "datasets", "annotations"}),
@@ -28,14 +28,14 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"training"}),
     frozenset({"finetune"}),
     frozenset({"session", "review"}),
-    frozenset({"batches"}),
+    frozenset({"batches", "cases"}),
     frozenset({"cli", "gui"}),
 )
 QT = frozenset({"napari", "magicgui", "qtpy", "superqt", "pyqtgraph", "qtawesome", "PyQt5", "PyQt6", "PySide6"})
 MAY_TORCH = frozenset({"models", "inference", "training", "finetune"})
 FINETUNE_WITHOUT_TORCH = frozenset(
     {"__init__", "plan", "journal", "folds", "child_rule", "gate", "outcome", "publish"}
-    | {"runs", "watch", "client", "process"}  # `process` imports torch once it trains
+    | {"runs", "watch", "claim", "client", "lock", "process"}  # `process` imports torch once it trains
 )
 FINETUNE_WITH_TORCH = frozenset({"looking", "material", "tune", "job", "simulated_reader"})
 # The command line opens the window; nothing else outside gui/ knows that there is one.

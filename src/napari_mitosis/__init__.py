@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .errors import MitosisError as MitosisError
     from .fields.field import Field as Field
     from .fields.field import open_field as open_field
+    from .inference.pipeline import Pipeline as Pipeline
+    from .inference.pipeline import load_pipeline as load_pipeline
     from .inference.predict import predict as predict
     from .inference.verify import verify as verify
     from .jobs import run as run
@@ -33,12 +35,14 @@ _HOMES: Mapping[str, str] = MappingProxyType(
         "Evidence": ".decision.evidence",
         "Field": ".fields.field",
         "MitosisError": ".errors",
+        "Pipeline": ".inference.pipeline",
         "Rule": ".decision.decide",
         "decide": ".decision.decide",
         "estimate_boxes": ".decision.estimate_boxes",
         "evaluate": ".measures.evaluate",
         "list_cards": ".models.registry",
         "load_detector": ".models.registry",
+        "load_pipeline": ".inference.pipeline",
         "open_field": ".fields.field",
         "predict": ".inference.predict",
         "run": ".jobs",
@@ -50,6 +54,7 @@ __all__ = [
     "Evidence",
     "Field",
     "MitosisError",
+    "Pipeline",
     "Rule",
     "__version__",
     "decide",
@@ -57,6 +62,7 @@ __all__ = [
     "evaluate",
     "list_cards",
     "load_detector",
+    "load_pipeline",
     "open_field",
     "predict",
     "run",

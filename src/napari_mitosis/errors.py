@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic_core import ValidationError
+
 
 class MitosisError(Exception):
     """Base class: the message says what went wrong and what can be done, in one or two sentences."""
@@ -48,8 +50,22 @@ class JournalError(MitosisError):
     """The journal of annotations cannot be opened, read or written."""
 
 
+class JournalCut(JournalError):
+    """Another program has cut the open journal short: what was stored in it may be gone."""
+
+
 class Cancelled(MitosisError):
     """A job was cancelled by its user."""
 
     def __init__(self) -> None:
         super().__init__("Cancelled.")
+
+
+def brief(error: BaseException, longest: int = 200) -> str:
+    """What an error says, in one line for a person; of a pydantic error, where the first fault lies and what it is."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return f"{where}: {first['msg']}"[:longest] if where else first["msg"][:longest]
+    text = " ".join(str(error).split())
+    return (text or type(error).__name__)[:longest]

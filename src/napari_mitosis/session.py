@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,21 +23,9 @@ from .inference.cache import EvidenceCache
 from .jobs import Job, Progress
 
 if TYPE_CHECKING:
+    from .inference.pipeline import Pipeline
     from .measures.grade import Density
     from .models.card import ModelCard
-
-
-class Predict(Protocol):
-    """Signature of `inference.predict.predict`."""
-
-    def __call__(self, field: Field, detector: Any, *, device: str, cache: EvidenceCache | None) -> Job[Evidence]: ...
-
-
-class Loaded(Protocol):
-    """What a session asks of a loaded detector."""
-
-    @property
-    def card(self) -> ModelCard: ...
 
 
 @dataclass(frozen=True)
@@ -75,14 +63,14 @@ class Result:
         With `tables.DETECTION_COLUMNS`.
     candidates : DataFrame
         The same columns: every blob above the threshold, before area and score filters.
+    kept : ndarray of bool, shape (n,)
+        Which of the candidates are the detections, in the same order.
     threshold : float
         The threshold in use, be it fixed or Otsu's.
     density : Density
         Detections per mm2 with the Poisson interval.
-    card : ModelCard
-        Of the model version that looked.
-    preset : Rule
-        What that version brings along: the rule of its card, or the one for use with the verifier.
+    pipeline : Pipeline
+        What looked; its rule is the one that the model brings along.
     """
 
     ticket: Ticket
@@ -91,10 +79,20 @@ class Result:
     rule: Rule
     detections: pd.DataFrame
     candidates: pd.DataFrame
+    kept: NDArray[np.bool_]
     threshold: float
     density: Density
-    card: ModelCard
-    preset: Rule
+    pipeline: Pipeline
+
+    @property
+    def card(self) -> ModelCard:
+        """The card of the model that looked."""
+        return self.pipeline.card
+
+    @property
+    def preset(self) -> Rule:
+        """The rule that the model brings along."""
+        return self.pipeline.rule
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,26 +103,26 @@ class Request:
     evidence: Evidence
     decider: Decider
     rule: Rule
-    card: ModelCard
-    preset: Rule
+    pipeline: Pipeline
 
     def run(self) -> Result:
         """Decide. Milliseconds; the network does not run."""
         from .measures.grade import mitotic_density  # scipy.stats loads slowly: first in the worker of a detection
 
         decider, rule = self.decider, self.rule
-        detections = decider.decide(rule)
+        candidates, kept = decider.candidates(rule), decider.kept(rule)
+        detections = candidates[kept].reset_index(drop=True)
         return Result(
             ticket=self.ticket,
             evidence=self.evidence,
             decider=decider,
             rule=rule,
             detections=detections,
-            candidates=decider.candidates(rule),
+            candidates=candidates,
+            kept=kept,
             threshold=decider.threshold(rule),
             density=mitotic_density(len(detections), self.evidence.area_mm2),
-            card=self.card,
-            preset=self.preset,
+            pipeline=self.pipeline,
         )
 
     def job(self) -> Job[Result]:
@@ -176,9 +174,8 @@ class Session:
     Parameters
     ----------
     load : callable, optional
-        Name of a model version -> detector; `models.registry.load_detector` by default.
-    predict : callable, optional
-        `inference.predict.predict` by default. It is called by detections only, never by a change of rule.
+        Name of a model -> pipeline; `inference.pipeline.load_pipeline` by default. A pipeline looks for detections
+        only, never for a change of rule.
 
     Attributes
     ----------
@@ -199,12 +196,11 @@ class Session:
     rule_changed = Signal(object)
     result_changed = Signal(object)
 
-    def __init__(self, load: Callable[[str], Loaded] | None = None, predict: Predict | None = None) -> None:
-        self._load = load or _load_detector
-        self._predict = predict or _predict
+    def __init__(self, load: Callable[[str], Pipeline] | None = None) -> None:
+        self._load = load or _load_pipeline
         self._fields: dict[Hashable, OpenField] = {}
         self._active: Hashable | None = None
-        self._detectors: dict[str, Loaded] = {}
+        self._pipelines: dict[str, Pipeline] = {}
         self.cache = EvidenceCache()
         self._epochs = itertools.count(1)
 
@@ -290,7 +286,7 @@ class Session:
         if had_result:
             self.result_changed.emit(key)
 
-    def detection(self, key: Hashable, model: str, device: str = "auto", verifier: str | None = None) -> Job[Result]:
+    def detection(self, key: Hashable, model: str, device: str = "auto") -> Job[Result]:
         """A job that looks at a field and decides; hand what it returns to `accept`.
 
         The job works on what the field is now. A detection that is asked for later outdates this one.
@@ -298,43 +294,32 @@ class Session:
         Parameters
         ----------
         model : str
-            ``detector@version``.
+            See `inference.pipeline.load_pipeline`.
         device : str
             ``"auto"``, ``"cuda"``, ``"mps"`` or ``"cpu"``.
-        verifier : str, optional
-            The version that looks at each candidate once more; both scores are then weighed.
         """
         state = self._fields[key]
         state.epoch = next(self._epochs)
         state.generation += 1
         ticket = Ticket(key, state.epoch, state.generation)
-        return self._detect(ticket, state, state.field, model, verifier, device)
+        return self._detect(ticket, state, state.field, model, device)
 
-    def _detect(
-        self, ticket: Ticket, state: OpenField, field: Field, model: str, verifier: str | None, device: str
-    ) -> Job[Result]:
+    def _detect(self, ticket: Ticket, state: OpenField, field: Field, model: str, device: str) -> Job[Result]:
         """Runs in a worker: of the session it uses only what is safe from any thread."""
         field.require_mpp("Detection")
-        detector = yield from self.loading(model)
-        preset = detector.card.decision_rule()
-        evidence = yield from self._predict(field, detector, device=device, cache=self.cache)
-        if verifier is not None:
-            from .inference.verify import verified_rule, verify
-
-            second: Any = yield from self.loading(verifier)
-            evidence = yield from verify(field, evidence, second, preset, device=device)
-            preset = verified_rule(detector.card, second.card)
+        pipeline = yield from self.loading(model)
+        evidence = yield from pipeline.look(field, device=device, cache=self.cache)
         yield Progress(0, 0, "deciding")
         # The sliders may have moved while the network looked.
-        rule = state.rule if state.rule is not None and state.model == evidence.model else preset
-        return Request(ticket, evidence, Decider(evidence), rule, detector.card, preset).run()
+        rule = state.rule if state.rule is not None and state.model == evidence.model else pipeline.rule
+        return Request(ticket, evidence, pipeline.decider(evidence), rule, pipeline).run()
 
-    def loading(self, model: str) -> Job[Loaded]:
-        """A job that returns a loaded model version; each is loaded once."""
-        if model not in self._detectors:
+    def loading(self, model: str) -> Job[Pipeline]:
+        """A job that returns the pipeline of a model; each is loaded once."""
+        if model not in self._pipelines:
             yield Progress(0, 0, f"loading {model}")
-            self._detectors[model] = self._load(model)
-        return self._detectors[model]
+            self._pipelines[model] = self._load(model)
+        return self._pipelines[model]
 
     def request(self, key: Hashable, rule: Rule) -> Request | None:
         """Set the rule of a field and return the decision that is due, or None before its first detection."""
@@ -347,7 +332,7 @@ class Session:
         state.generation += 1
         ticket = Ticket(key, state.result.ticket.epoch, state.generation)
         shown = state.result
-        return Request(ticket, shown.evidence, shown.decider, rule, shown.card, shown.preset)
+        return Request(ticket, shown.evidence, shown.decider, rule, shown.pipeline)
 
     def set_rule(self, key: Hashable, **changes: Any) -> None:
         """Change fields of a rule, such as ``min_score=0.6``, and decide here and now.
@@ -384,13 +369,7 @@ class Session:
         return True
 
 
-def _load_detector(name: str) -> Loaded:
-    from .models.registry import load_detector  # torch is imported by the first detection, in its worker
+def _load_pipeline(name: str) -> Pipeline:
+    from .inference.pipeline import load_pipeline  # torch is imported by the first detection, in its worker
 
-    return load_detector(name)
-
-
-def _predict(field: Field, detector: Any, *, device: str, cache: EvidenceCache | None) -> Job[Evidence]:
-    from .inference.predict import predict
-
-    return (yield from predict(field, detector, device=device, cache=cache))
+    return load_pipeline(name)

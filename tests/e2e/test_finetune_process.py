@@ -17,10 +17,11 @@ import pytest
 import tifffile
 
 from napari_mitosis.finetune.client import Ended, TrainerProcess
+from napari_mitosis.finetune.lock import is_running
 from napari_mitosis.finetune.outcome import read_outcome
 from napari_mitosis.finetune.plan import FieldPlan, Figure, FinetunePlan
 from napari_mitosis.finetune.publish import publish_child
-from napari_mitosis.finetune.runs import is_running, read_progress, read_run
+from napari_mitosis.finetune.runs import read_progress, read_run
 from napari_mitosis.jobs import Progress
 from napari_mitosis.models.registry import find_version
 

@@ -140,7 +140,7 @@ def test_the_server_itself_refuses_to_change_an_action(server: Server, url: str,
 def test_a_newer_journal_is_refused(server: Server, url: str) -> None:
     Journal(url).close()
     with server.connect(database(url)) as connection:
-        connection.execute("INSERT INTO mitosis_journal VALUES (2, 'later')")
+        connection.execute("INSERT INTO mitosis_journal VALUES (3, 'later')")
     with pytest.raises(JournalError, match="newer version"):
         Journal(url)
 

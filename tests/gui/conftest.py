@@ -16,6 +16,7 @@ pytest.importorskip("napari")
 from napari_mitosis.decision.evidence import Evidence
 from napari_mitosis.fields.field import Field
 from napari_mitosis.gui.detect.dock import DetectDock
+from napari_mitosis.inference.pipeline import Pipeline
 from napari_mitosis.jobs import Job, Progress
 from napari_mitosis.models.card import Measure, ModelCard
 from napari_mitosis.session import Session
@@ -54,9 +55,20 @@ def card(version: str = "1.0.0") -> ModelCard:
     )
 
 
-@dataclass
-class Loaded:
-    card: ModelCard
+@dataclass(frozen=True, eq=False)
+class DarknessPipeline(Pipeline):
+    """Looks by what a `DarknessDetector` says."""
+
+    owner: DarknessDetector
+    name = property(lambda self: self.card.name)
+    cards = property(lambda self: (self.card,))
+    fingerprint = property(lambda self: self.card.name)
+    extra_columns = ()
+
+    def look(self, field: Field, **_: Any) -> Job[Evidence]:
+        return self.owner.look(field, self.card.name)
+
+    _look = look
 
 
 @dataclass
@@ -75,10 +87,11 @@ class DarknessDetector:
     def __post_init__(self) -> None:
         self.gate.set()
 
-    def load(self, name: str) -> Loaded:
-        return Loaded(card(name.partition("@")[2]))
+    def load(self, name: str) -> DarknessPipeline:
+        mine = card(name.partition("@")[2])
+        return DarknessPipeline(mine, mine.decision_rule(), self)
 
-    def predict(self, field: Field, detector: Any, *, device: str, cache: Any) -> Job[Evidence]:
+    def look(self, field: Field, model: str) -> Job[Evidence]:
         self.looks += 1
         mpp = field.require_mpp("Detection")
         h, w = (-(-n // STRIDE) for n in field.shape)
@@ -95,7 +108,7 @@ class DarknessDetector:
             dark = np.pad(dark, ((0, (y1 - y) * STRIDE - dark.shape[0]), (0, w * STRIDE - dark.shape[1])))
             scores[y:y1] = dark.reshape(y1 - y, STRIDE, w, STRIDE).mean(axis=(1, 3))
             yield Progress(done + 1, len(rows), "darkness on cpu")
-        return Evidence({"darkness": scores}, float(STRIDE), field.shape, mpp, detector.card.name, field.digest)
+        return Evidence({"darkness": scores}, float(STRIDE), field.shape, mpp, model, field.digest)
 
 
 def drawn_field(
@@ -137,7 +150,7 @@ def open_dock(make_napari_viewer: Any, detector: DarknessDetector, qtbot: Any) -
 
     def opened(show: bool = True, cards: list[ModelCard] | None = None) -> Any:
         viewer = make_napari_viewer(show=show)
-        dock = DetectDock(viewer, Session(detector.load, detector.predict), [card()] if cards is None else cards)
+        dock = DetectDock(viewer, Session(detector.load), [card()] if cards is None else cards)
         viewer.window.add_dock_widget(dock, name="Detect mitoses", area="right")
         qtbot.wait(50)  # until the layout stands: a click needs a place
         return viewer, dock

@@ -104,7 +104,7 @@ def test_fields_are_found_when_the_dock_comes_later(make_napari_viewer: Any, det
     viewer = make_napari_viewer()
     add_field(viewer, name="first")
     add_field(viewer, name="second")
-    dock = DetectDock(viewer, Session(detector.load, detector.predict), [card()])
+    dock = DetectDock(viewer, Session(detector.load), [card()])
     viewer.window.add_dock_widget(dock)
     assert [dock.panel.field.itemText(i) for i in range(dock.panel.field.count())] == ["first", "second"]
     assert dock.panel.field.currentText() == "second"

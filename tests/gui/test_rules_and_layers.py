@@ -18,7 +18,7 @@ from napari_mitosis.gui.detect.weights import FusionWeights
 from napari_mitosis.gui.layers import FieldLayers, score_map
 from napari_mitosis.session import Request, Result, Ticket
 
-from .conftest import MPP, add_field, card
+from .conftest import MPP, DarknessDetector, DarknessPipeline, add_field, card
 
 
 def two_maps() -> Evidence:
@@ -35,7 +35,8 @@ def candidates(names: tuple[str, ...], rows: list[list[float]]) -> Evidence:
 
 
 def decided(evidence: Evidence, rule: Rule) -> Result:
-    return Request(Ticket("a", 1, 1), evidence, Decider(evidence), rule, card(), rule).run()
+    pipeline = DarknessPipeline(card(), rule, DarknessDetector())
+    return Request(Ticket("a", 1, 1), evidence, Decider(evidence), rule, pipeline).run()
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from napari.layers import Points, Shapes
 from napari_mitosis.datasets.samples import hotspot
 from napari_mitosis.decision.evidence import Evidence
 from napari_mitosis.gui.detect.dock import DetectDock
-from napari_mitosis.inference.predict import predict
+from napari_mitosis.inference.pipeline import load_pipeline, split_verifier
 from napari_mitosis.jobs import Job
 from napari_mitosis.models.card import ModelCard
-from napari_mitosis.models.registry import detector_class, list_cards, load_detector, registered, verifiers
+from napari_mitosis.models.registry import detector_class, list_cards, registered, verifiers
 from napari_mitosis.models.weights import publish
 from napari_mitosis.session import Session
 from napari_mitosis.training.systems import system
@@ -60,11 +60,22 @@ class Counted:
         return [*list_cards(), *list_cards(self.folder)]
 
     def load(self, name: str) -> Any:
-        return load_detector(name, None if name in {card.name for card in list_cards()} else self.folder)
+        shipped = {card.name for card in list_cards()}
+        return Watched(load_pipeline(name, None if set(split_verifier(name)) - {""} <= shipped else self.folder), self)
 
-    def predict(self, field: Any, detector: Any, *, device: str, cache: Any) -> Job[Evidence]:
-        self.looks += 1
-        return (yield from predict(field, detector, device=device, cache=cache))
+
+class Watched:
+    """A pipeline; its looks are counted."""
+
+    def __init__(self, pipeline: Any, engine: Counted) -> None:
+        self._pipeline, self._engine = pipeline, engine
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pipeline, name)
+
+    def look(self, field: Any, *, device: str, cache: Any) -> Job[Evidence]:
+        self._engine.looks += 1
+        return (yield from self._pipeline.look(field, device=device, cache=cache))
 
 
 @pytest.fixture
@@ -78,7 +89,7 @@ def opened(make_napari_viewer: Any, engine: Counted, qtbot: Any) -> Callable[...
 
     def opener() -> Any:
         viewer = make_napari_viewer(show=True)
-        dock = DetectDock(viewer, Session(engine.load, engine.predict), engine.cards())
+        dock = DetectDock(viewer, Session(engine.load), engine.cards())
         viewer.window.add_dock_widget(dock, name="Detect mitoses", area="right")
         pixels = hotspot()[0][0]
         add_field(viewer, np.ascontiguousarray(pixels[:288, 420:708]))
@@ -147,12 +158,12 @@ def test_a_verifier_looks_once_more(opened: Callable[..., Any], engine: Counted,
     panel = dock.panel.run_panel
     assert not panel.verify.isChecked()
     press(panel.verify, qtbot)
-    assert panel.verifier is not None
+    assert panel.wanted == "segmitos@1.0.0+deepver@1.0.0"
     run_to_end(dock, qtbot)
     assert dock.panel.message.text() == ""
     result = dock.session.current.result
     assert result.evidence.scores == ("detector", "verifier")
-    assert result.evidence.model == f"{plain.evidence.model}+{panel.verifier}"
+    assert result.evidence.model == panel.wanted
     assert len(result.evidence.candidates) == len(plain.candidates) > 0
     assert dock.panel.rule.weights.names == ("detector", "verifier")
     layer = viewer.layers["field: detections"]
@@ -175,7 +186,7 @@ def test_a_verifier_looks_once_more(opened: Callable[..., Any], engine: Counted,
 
 def test_without_a_verifier_the_box_says_so(make_napari_viewer: Any, engine: Counted) -> None:
     cards = [card for card in engine.cards() if card.kind == "detector"]
-    dock = DetectDock(make_napari_viewer(), Session(engine.load, engine.predict), cards)
+    dock = DetectDock(make_napari_viewer(), Session(engine.load), cards)
     assert not dock.panel.run_panel.verify.isEnabled()
     assert "No verifier" in dock.panel.run_panel.verify.toolTip()
     dock.shutdown()

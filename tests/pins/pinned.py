@@ -19,14 +19,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from napari_mitosis import Evidence, Rule, decide, load_detector, open_field, run
+from napari_mitosis import Evidence, Rule, decide, load_pipeline, open_field, run
 from napari_mitosis.fields.field import Field
 from napari_mitosis.inference.cache import EvidenceCache
-from napari_mitosis.inference.predict import predict
-from napari_mitosis.inference.verify import load_verifier, verified_rule, verify
 
 PINS = Path(__file__).with_name("pins.json")
-MODELS = ("segmitos", "partmitosis", "deepdet", "rpn", "idsia", "mssn", "ensemble")
+MODELS = ("segmitos", "partmitosis", "deepdet", "deepdet+deepver", "rpn", "idsia", "mssn", "ensemble")
 # Top, left: where most models find something.
 PARTS: Mapping[str, tuple[int, int]] = {"hotspot": (448, 128), "mimics": (352, 128), "quiet": (192, 32)}
 SIDE_PX = 448
@@ -48,13 +46,8 @@ def seen(field: Field) -> dict[str, tuple[Evidence, Rule]]:
     looks: dict[str, tuple[Evidence, Rule]] = {}
     with mock.patch("napari_mitosis.inference.device.precision", return_value=torch.float32):
         for name in MODELS:
-            detector = load_detector(name)
-            evidence = run(predict(field, detector, device="cpu", cache=cache))
-            looks[name] = evidence, detector.card.decision_rule()
-            if name == "deepdet":
-                verifier = load_verifier("deepver")
-                verified = run(verify(field, evidence, verifier, detector.card.decision_rule(), device="cpu"))
-                looks["deepdet+deepver"] = verified, verified_rule(detector.card, verifier.card)
+            pipeline = load_pipeline(name)
+            looks[name] = run(pipeline.look(field, device="cpu", cache=cache)), pipeline.rule
     return looks
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from napari_mitosis.batches.batch import CSV_COLUMNS, detect_fields, find_fields, read_detections
 from napari_mitosis.errors import FieldError, MitosisError
+from napari_mitosis.inference.pipeline import pipeline_of
 from napari_mitosis.jobs import Progress, run
 from napari_mitosis.models.registry import Detector
 
@@ -47,7 +48,7 @@ def test_tables_and_pictures(tmp_path: Path, write_field: Write, darkness_detect
     files = find_fields([write_field("a.png", DISCS), write_field("b.png", [])])
     out = tmp_path / "out"
     steps: list[Progress] = []
-    report = run(detect_fields(files, darkness_detector, out), on_progress=steps.append)
+    report = run(detect_fields(files, pipeline_of(darkness_detector), out), on_progress=steps.append)
 
     table = pd.read_csv(out / "detections.csv")
     assert tuple(table.columns) == CSV_COLUMNS
@@ -102,7 +103,7 @@ def test_one_bad_file_does_not_stop_the_rest(tmp_path: Path, write_field: Write,
     (out / "empty.tif.overlay.png").write_bytes(b"of an earlier run")
 
     files = find_fields([empty, cut, unknown, tmp_path / "missing.png", good])
-    report = run(detect_fields(files, darkness_detector, out))
+    report = run(detect_fields(files, pipeline_of(darkness_detector), out))
 
     assert [one.file for one in report.failed] == ["empty.tif", "cut.png", "unknown.png", "missing.png"]
     summary = json.loads((out / "summary.json").read_text())
@@ -117,7 +118,7 @@ def test_one_bad_file_does_not_stop_the_rest(tmp_path: Path, write_field: Write,
 
 def test_mpp_given_overrides_the_files(tmp_path: Path, write_field: Write, darkness_detector: Detector) -> None:
     files = find_fields([write_field("a.png", DISCS)])
-    report = run(detect_fields(files, darkness_detector, tmp_path / "out", mpp=0.5, pictures=False))
+    report = run(detect_fields(files, pipeline_of(darkness_detector), tmp_path / "out", mpp=0.5, pictures=False))
     assert report.fields[0].area_mm2 == pytest.approx(256 * 320 * 0.5**2 / 1e6)
     assert not list((tmp_path / "out").glob("*.png"))
 
@@ -125,7 +126,7 @@ def test_mpp_given_overrides_the_files(tmp_path: Path, write_field: Write, darkn
 def test_cancelled_run_leaves_what_is_done(tmp_path: Path, write_field: Write, darkness_detector: Detector) -> None:
     files = find_fields([write_field("a.png", DISCS), write_field("b.png", DISCS)])
     out = tmp_path / "out"
-    job = detect_fields(files, darkness_detector, out)
+    job = detect_fields(files, pipeline_of(darkness_detector), out)
     for step in job:
         if step.message == "a.png done":
             break
@@ -136,7 +137,7 @@ def test_cancelled_run_leaves_what_is_done(tmp_path: Path, write_field: Write, d
 
 def test_detections_come_back(tmp_path: Path, write_field: Write, darkness_detector: Detector) -> None:
     out = tmp_path / "out"
-    run(detect_fields(find_fields([write_field("a.png", DISCS)]), darkness_detector, out, pictures=False))
+    run(detect_fields(find_fields([write_field("a.png", DISCS)]), pipeline_of(darkness_detector), out, pictures=False))
     frames = read_detections(out / "detections.csv")
     assert list(frames) == ["a.png"]
     assert frames["a.png"]["score"].is_monotonic_decreasing

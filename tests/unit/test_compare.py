@@ -19,6 +19,7 @@ from napari_mitosis.decision.decide import Rule, decide
 from napari_mitosis.errors import UnknownResolution, WeightsError
 from napari_mitosis.fields.field import open_field
 from napari_mitosis.inference.cache import EvidenceCache
+from napari_mitosis.inference.pipeline import load_pipeline
 from napari_mitosis.inference.predict import predict
 from napari_mitosis.measures.agreement import PLACE_COLUMNS
 from napari_mitosis.models.registry import detector_class, load_detector
@@ -60,7 +61,7 @@ def test_each_decides_by_its_card_and_figures_are_counted(versions: Path, tmp_pa
     assert [step.done for step in steps] == sorted(step.done for step in steps)
     assert list(comparison.detections) == list(comparison.evidence) == list(comparison.cards) == NAMES
     for name in NAMES:
-        report = jobs.run(detect_fields(find_fields([path]), load_detector(name, versions), tmp_path, device="cpu"))
+        report = jobs.run(detect_fields(find_fields([path]), load_pipeline(name, versions), tmp_path, device="cpu"))
         assert report.fields[0].count == len(comparison.detections[name])
     first, second, third = comparison.detections.values()
     assert len(first) == len(third) > len(second) > 0  # or the test shows nothing

@@ -11,8 +11,8 @@ from napari_mitosis.batches.crop_recall import RECALL_COLUMNS, crop_recall
 from napari_mitosis.cli.app import app
 from napari_mitosis.datasets.crops import read_crops
 from napari_mitosis.datasets.phantom import phantom
+from napari_mitosis.inference.pipeline import load_pipeline
 from napari_mitosis.jobs import run
-from napari_mitosis.models.registry import load_detector
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +30,7 @@ def crops(tmp_path_factory):
 
 
 def test_central_figures_are_found_and_blank_crops_are_not(crops):
-    detector = load_detector("segmitos")
-    table = run(crop_recall(read_crops(crops), detector, detector.card.decision_rule(), device="cpu"))
+    table = run(crop_recall(read_crops(crops), load_pipeline("segmitos"), device="cpu"))
     assert list(table.columns) == list(RECALL_COLUMNS)
     by_group = table.set_index("group")
     assert by_group.loc["atypical", ["crops", "found"]].tolist() == [1, 0]

@@ -20,14 +20,14 @@ from napari_mitosis.models.segmitos import CompactSegMitos
 from napari_mitosis.models.weights import load_weights
 from napari_mitosis.tables import annotations_frame
 from napari_mitosis.training.ablations.deepdet import Variant, looked_at
-from napari_mitosis.training.augment import Augmentation
+from napari_mitosis.training.augment import plain
 from napari_mitosis.training.box_training import BoxMiner, BoxRecipe, OutlinedFields, box_batch, train_boxes
 from napari_mitosis.training.checkpoint import save_tensors
 from napari_mitosis.training.deepdet import DeepDetSystem
 from napari_mitosis.training.systems import system
 from napari_mitosis.training.windows import Window
 
-PLAIN = Augmentation(crop_px=160, zoom=(0.85, 1.2), stain=0.0, offset=0.0, blur_share=0.0, noise=0.0, jpeg_share=0.0)
+PLAIN = plain(160, zoom=(0.85, 1.2))
 BARS = ((60, 70, 41, 15), (150, 90, 12, 30), (200, 210, 25, 25))
 
 
@@ -50,7 +50,7 @@ def short(steps: int = 3) -> BoxRecipe:
         recipe.windows,
         fields=replace(recipe.windows.fields, steps=steps, checkpoint_every=1),
         fields_batch=4,
-        fields_augmentation=replace(PLAIN, crop_px=96),
+        augmentation=replace(PLAIN, crop_px=96),
     )
     return replace(recipe, windows=windows)
 

@@ -15,9 +15,10 @@ from napari_mitosis.decision.evidence import CANDIDATE_COLUMNS, Evidence
 from napari_mitosis.errors import WeightsError
 from napari_mitosis.fields.field import Field
 from napari_mitosis.inference.examine import examine, read_crop
-from napari_mitosis.inference.verify import verified_rule, verify
+from napari_mitosis.inference.verify import verify
 from napari_mitosis.jobs import run
 from napari_mitosis.models.deepver import CROP_PX, DeepVer
+from napari_mitosis.models.presets import verified_rule
 from napari_mitosis.models.registry import Detector, detectors, load_detector, verifiers
 from napari_mitosis.models.segmitos import CompactSegMitos
 from napari_mitosis.training.checkpoint import save_tensors

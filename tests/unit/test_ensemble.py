@@ -20,11 +20,11 @@ from napari_mitosis.errors import WeightsError
 from napari_mitosis.fields.field import Field, open_field
 from napari_mitosis.inference.cache import EvidenceCache
 from napari_mitosis.inference.ensemble import SUREST, combine, ensemble_rule, with_probability
-from napari_mitosis.inference.examine import examine
+from napari_mitosis.inference.pipeline import EnsemblePipeline, load_pipeline
 from napari_mitosis.inference.predict import predict
 from napari_mitosis.measures.calibrate import Calibration
 from napari_mitosis.models.card import Member, ModelCard
-from napari_mitosis.models.registry import Ensemble, detector_class, list_cards, load_detector
+from napari_mitosis.models.registry import detector_class, find_version, list_cards, load_detector
 from napari_mitosis.models.weights import publish
 from napari_mitosis.session import Session
 from napari_mitosis.tables import DETECTION_COLUMNS, check_detections
@@ -78,7 +78,7 @@ def field() -> Field:
 
 def members_alone(folder: Path, field: Field) -> dict[str, pd.DataFrame]:
     tables = {}
-    for member in load_detector("ensemble", folder).card.members:
+    for member in find_version("ensemble", folder)[0].members:
         evidence = jobs.run(predict(field, load_detector(member.model, folder), device="cpu"))
         found = decide(evidence, member.decision_rule())
         tables[member.name] = with_probability(found, Calibration(member.calibration))
@@ -87,10 +87,14 @@ def members_alone(folder: Path, field: Field) -> dict[str, pd.DataFrame]:
 
 def test_it_is_listed_and_loaded_like_any_detector(two_models: Path) -> None:
     assert [card.name for card in list_cards(two_models)] == ["ensemble@0.0.1", "idsia@0.0.1", "segmitos@0.0.1"]
-    ensemble = load_detector("ensemble", two_models)
-    assert isinstance(ensemble, Ensemble)
-    assert [one.card.name for one in ensemble.members] == ["segmitos@0.0.1", "idsia@0.0.1"]
-    assert ensemble.fingerprint == load_detector("ensemble@0.0.1", two_models).fingerprint
+    ensemble = load_pipeline("ensemble", two_models)
+    assert isinstance(ensemble, EnsemblePipeline)
+    assert (
+        [one.name for one in ensemble.members]
+        == [one.name for one in ensemble.cards]
+        == ["segmitos@0.0.1", "idsia@0.0.1"]
+    )
+    assert ensemble.fingerprint == load_pipeline("ensemble@0.0.1", two_models).fingerprint
     assert ensemble.fingerprint not in {one.fingerprint for one in ensemble.members}
 
 
@@ -99,13 +103,13 @@ def test_without_its_members_it_is_not_offered(two_models: Path, tmp_path: Path)
         (tmp_path / name).write_bytes((two_models / name).read_bytes())
     assert [card.name for card in list_cards(tmp_path)] == ["segmitos@0.0.1"]
     with pytest.raises(WeightsError, match="there are no weights for 'ensemble'"):
-        load_detector("ensemble", tmp_path)
+        load_pipeline("ensemble", tmp_path)
 
 
 def test_evidence_holds_what_each_member_found(two_models: Path, field: Field) -> None:
-    ensemble = load_detector("ensemble", two_models)
+    ensemble = load_pipeline("ensemble", two_models)
     steps: list[jobs.Progress] = []
-    evidence = jobs.run(predict(field, ensemble, device="cpu"), steps.append)
+    evidence = jobs.run(ensemble.look(field, device="cpu"), steps.append)
     assert [step.done for step in steps] == sorted(step.done for step in steps)
     assert evidence.model == "ensemble@0.0.1"
     assert evidence.field_digest == field.digest
@@ -124,8 +128,8 @@ def test_evidence_holds_what_each_member_found(two_models: Path, field: Field) -
 
 
 def test_weights_and_threshold_work_without_a_network(two_models: Path, field: Field) -> None:
-    ensemble = load_detector("ensemble", two_models)
-    evidence = jobs.run(predict(field, ensemble, device="cpu"))
+    ensemble = load_pipeline("ensemble", two_models)
+    evidence = jobs.run(ensemble.look(field, device="cpu"))
     alone = members_alone(two_models, field)
     for name in ("segmitos", "idsia"):
         one = decide(evidence, replace(ensemble_rule({name: 1.0}, 0.3), min_distance_um=0.0))
@@ -140,32 +144,29 @@ def test_weights_and_threshold_work_without_a_network(two_models: Path, field: F
 def test_what_the_members_saw_is_remembered(two_models: Path, field: Field) -> None:
     cache = EvidenceCache()
     jobs.run(predict(field, load_detector("segmitos", two_models), device="cpu", cache=cache))
-    ensemble = load_detector("ensemble", two_models)
+    ensemble = load_pipeline("ensemble", two_models)
     calls: list[str] = []
     for one in ensemble.members:
-        one.network.register_forward_hook(lambda *_, name=one.card.detector: calls.append(name))
+        one.detector.network.register_forward_hook(lambda *_, name=one.card.detector: calls.append(name))
     messages: list[str] = []
-    first = jobs.run(predict(field, ensemble, device="cpu", cache=cache), lambda step: messages.append(step.message))
+    first = jobs.run(ensemble.look(field, device="cpu", cache=cache), lambda step: messages.append(step.message))
     assert "known from before" in messages[0]
-    again = jobs.run(predict(field, ensemble, device="cpu", cache=cache))
+    again = jobs.run(ensemble.look(field, device="cpu", cache=cache))
     assert "segmitos" not in calls
     pd.testing.assert_frame_equal(first.candidates, again.candidates)
 
 
-def test_what_it_cannot_do_is_told(two_models: Path, field: Field) -> None:
-    ensemble = load_detector("ensemble", two_models)
-    with pytest.raises(ValueError, match="no score maps"):
-        jobs.run(predict(field, ensemble, device="cpu", only=("score",)))
-    with pytest.raises(WeightsError, match="cannot examine"):
-        jobs.run(examine(field, np.zeros((1, 2)), ensemble, device="cpu"))
+def test_it_is_no_single_detector(two_models: Path) -> None:
+    with pytest.raises(WeightsError, match="load_pipeline"):
+        load_detector("ensemble", two_models)
 
 
 def test_it_runs_in_a_session_and_from_the_command_line(
     two_models: Path, tmp_path: Path, write_field: Callable[..., Path]
 ) -> None:
     path = write_field("field.png", [(60, 60), (120, 200)])
-    card = load_detector("ensemble", two_models).card
-    session = Session(load=lambda name: load_detector(name, two_models))
+    pipeline = load_pipeline("ensemble", two_models)
+    session = Session(load=lambda name: load_pipeline(name, two_models))
     session.open("field", open_field(path))
     result_in_session = jobs.run(session.detection("field", "ensemble", "cpu"))
     result = CliRunner().invoke(
@@ -173,8 +174,8 @@ def test_it_runs_in_a_session_and_from_the_command_line(
     )
     assert result.exit_code == 0, result.output
     table = pd.read_csv(tmp_path / "out" / "detections.csv")
-    evidence = jobs.run(predict(open_field(path), load_detector("ensemble", two_models), device="cpu"))
-    expected = decide(evidence, card.decision_rule())
+    expected = pipeline.decide(jobs.run(pipeline.look(open_field(path), device="cpu")))
+    assert {"segmitos", "idsia", "height_px", "width_px"} <= set(table.columns)
     assert len(table) == len(expected) > 0
     np.testing.assert_allclose(table["score"], expected["score"], atol=1e-6)
     pd.testing.assert_frame_equal(result_in_session.detections, expected)

@@ -15,10 +15,10 @@ import pytest
 
 from napari_mitosis.errors import DatasetError, MitosisError
 from napari_mitosis.finetune.client import Ended, TrainerProcess
+from napari_mitosis.finetune.lock import claimed, is_running
 from napari_mitosis.finetune.plan import FinetunePlan
-from napari_mitosis.finetune.process import EXITS, LOG_FILE, PROGRESS_FILE, Teller, claimed, kind_of, serve
+from napari_mitosis.finetune.process import EXITS, LOG_FILE, PROGRESS_FILE, Teller, kind_of, serve
 from napari_mitosis.finetune.runs import (
-    is_running,
     list_runs,
     log_tail,
     new_folder,
@@ -145,7 +145,7 @@ def test_one_process_works_on_a_run_at_a_time(tmp_path: Path) -> None:
 
 def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from napari_mitosis.finetune.process import claimed\n"
+        "import sys, time; from pathlib import Path; from napari_mitosis.finetune.lock import claimed\n"
         "with claimed(Path(sys.argv[1])):\n    print('claimed', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import poisson
 
-from napari_mitosis.measures.grade import mitotic_density, nottingham_score, poisson_interval, who_score
+from napari_mitosis.measures.grade import (
+    CONVENTIONS,
+    NEUROENDOCRINE,
+    field_diameter_mm,
+    field_table,
+    mitotic_density,
+    nottingham_score,
+    poisson_interval,
+    who_score,
+)
 
 # Field diameter in mm; highest count of score 1 and lowest of score 3 in 10 fields of it, as published.
 NOTTINGHAM = (
@@ -29,6 +38,25 @@ def test_nottingham_table(row: str) -> None:
     assert scores == [1 if n <= last_of_1 else 3 if n >= first_of_3 else 2 for n in range(40)]
 
 
+def test_the_table_is_made_of_the_same_rows() -> None:
+    rows = [f"{diameter:.2f} {last_of_1} {first_of_3}" for diameter, last_of_1, first_of_3 in field_table()]
+    assert rows == NOTTINGHAM.split(", ")
+    assert field_diameter_mm(2.74) == pytest.approx(0.59, abs=0.001)
+
+
+def test_more_than_twenty_is_not_twenty() -> None:
+    assert [NEUROENDOCRINE.score(n, 2.0).score for n in (0, 1, 2, 20, 21)] == [1, 1, 2, 2, 3]
+    assert [NEUROENDOCRINE.score(n, 10.0).score for n in (9, 10, 100, 101)] == [1, 2, 2, 3]
+
+
+@given(st.sampled_from(sorted(CONVENTIONS)), st.integers(0, 300), st.floats(1e-3, 50), st.floats(1.0, 3.0))
+def test_more_mitoses_never_lower_and_more_area_never_higher(name: str, n: int, area_mm2: float, more: float) -> None:
+    convention = CONVENTIONS[name]
+    score = convention.score(n, area_mm2).score
+    assert convention.score(n + 1, area_mm2).score >= score
+    assert convention.score(n, area_mm2 * more).score <= score
+
+
 def test_limit_that_falls_on_a_whole_number() -> None:
     # 0.274 mm2 is a tenth of the reference: 1 and 2 mitoses, not 2 and 3 for the sake of a rounding error.
     assert [nottingham_score(n, 0.274).score for n in range(4)] == [1, 2, 3, 3]
@@ -39,7 +67,7 @@ def test_limit_that_falls_on_a_whole_number() -> None:
 
 def test_distance_to_the_other_scores() -> None:
     middle = nottingham_score(12, 2.74)
-    assert (middle.score, middle.second_from, middle.third_from) == (2, 10, 20)
+    assert (middle.score, middle.limits) == (2, (10, 20))
     assert (middle.to_higher, middle.to_lower) == (8, 3)
     low, high = nottingham_score(0, 2.74), nottingham_score(25, 2.74)
     assert (low.score, low.to_higher, low.to_lower) == (1, 10, None)

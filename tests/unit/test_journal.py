@@ -145,7 +145,7 @@ def test_a_newer_journal_is_refused_and_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "j.sqlite"
     Journal(file).close()
     with sqlite3.connect(file) as raw:
-        raw.execute("INSERT INTO mitosis_journal VALUES (2, 'later')")
+        raw.execute("INSERT INTO mitosis_journal VALUES (3, 'later')")
     raw.close()
     before = file.read_bytes()
     with pytest.raises(JournalError, match="newer version"):

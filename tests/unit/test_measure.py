@@ -17,6 +17,7 @@ from napari_mitosis.batches.measure import as_dict, measure_model, measure_table
 from napari_mitosis.cli import app
 from napari_mitosis.datasets import open_samples
 from napari_mitosis.errors import DatasetError, UnknownResolution
+from napari_mitosis.inference.pipeline import pipeline_of
 from napari_mitosis.jobs import run
 from napari_mitosis.models.registry import Detector
 
@@ -36,7 +37,7 @@ def annotated(tmp_path: Path, write_field: Write) -> Path:
 
 
 def test_a_model_is_measured(annotated: Path, darkness_detector: Detector, tmp_path: Path) -> None:
-    measured = run(measure_model(open_samples(annotated), darkness_detector, RADIUS_UM))
+    measured = run(measure_model(open_samples(annotated), pipeline_of(darkness_detector), RADIUS_UM))
     content = as_dict(measured)
     assert (content["tp"], content["fp"], content["fn"]) == (2, 1, 1)
     assert content["fields"] == 2
@@ -52,16 +53,16 @@ def test_a_model_is_measured(annotated: Path, darkness_detector: Detector, tmp_p
 
 
 def test_the_radius_decides(annotated: Path, darkness_detector: Detector) -> None:
-    measured = run(measure_model(open_samples(annotated), darkness_detector, 0.3))
+    measured = run(measure_model(open_samples(annotated), pipeline_of(darkness_detector), 0.3))
     assert measured.evaluation.counts.tp == 1  # (62, 71) is 0.56 um from its disc
 
 
 def test_a_table_gives_what_the_model_gives(annotated: Path, darkness_detector: Detector, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    run(detect_fields(find_fields([annotated]), darkness_detector, out, pictures=False))
+    run(detect_fields(find_fields([annotated]), pipeline_of(darkness_detector), out, pictures=False))
     samples = open_samples(annotated)
     by_table = as_dict(measure_table(samples, read_detections(out / "detections.csv"), RADIUS_UM))
-    by_model = as_dict(run(measure_model(samples, darkness_detector, RADIUS_UM)))
+    by_model = as_dict(run(measure_model(samples, pipeline_of(darkness_detector), RADIUS_UM)))
     assert {k: by_table[k] for k in ("tp", "fp", "fn", "f")} == {k: by_model[k] for k in ("tp", "fp", "fn", "f")}
 
 
@@ -78,8 +79,8 @@ def test_a_field_without_pixel_size_stops_the_measure(annotated: Path, darkness_
     Image.fromarray(np.full((64, 64, 3), 220, np.uint8)).save(annotated / "b.png")
     samples = open_samples(annotated)
     with pytest.raises(UnknownResolution, match="'b'"):
-        run(measure_model(samples, darkness_detector, RADIUS_UM))
-    measured = run(measure_model(samples, darkness_detector, RADIUS_UM, mpp=0.25))
+        run(measure_model(samples, pipeline_of(darkness_detector), RADIUS_UM))
+    measured = run(measure_model(samples, pipeline_of(darkness_detector), RADIUS_UM, mpp=0.25))
     assert measured.evaluation.counts.tp == 2
 
 
@@ -96,7 +97,7 @@ def test_the_command_prints_and_writes(annotated: Path, model_folder: Path, tmp_
 
 
 def test_the_command_reads_a_table(annotated: Path, darkness_detector: Detector, tmp_path: Path) -> None:
-    run(detect_fields(find_fields([annotated]), darkness_detector, tmp_path / "d", pictures=False))
+    run(detect_fields(find_fields([annotated]), pipeline_of(darkness_detector), tmp_path / "d", pictures=False))
     arguments = ["evaluate", annotated, "--detections", tmp_path / "d" / "detections.csv", "--out", tmp_path / "e"]
     done = CliRunner().invoke(app, [str(a) for a in arguments])
     assert done.exit_code == 0, done.output

@@ -25,15 +25,13 @@ from napari_mitosis.models.segmitos import CompactSegMitos
 from napari_mitosis.models.transfer import FORMS, WeightTransfer
 from napari_mitosis.models.weights import read_state
 from napari_mitosis.training.ablations.partmitosis import ablation
-from napari_mitosis.training.augment import Augmentation, strong_batch
+from napari_mitosis.training.augment import plain, strong_batch
 from napari_mitosis.training.checkpoint import save_tensors
 from napari_mitosis.training.crossval import folds
 from napari_mitosis.training.partmitosis import PartMitosisSystem, PartRecipe
 from napari_mitosis.training.strong import StrongSource
 
-PLAIN = Augmentation(
-    crop_px=64, zoom=(1.0, 1.0), stain=0.0, offset=0.0, blur_share=0.0, noise=0.0, jpeg_share=0.0, label="fixed"
-)
+PLAIN = plain(64, label="fixed")
 
 
 def batch(n: int = 2) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

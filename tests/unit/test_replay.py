@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_mitosis.annotations.actions import KINDS, PHASES, Action
-from napari_mitosis.annotations.replay import FieldState, history_of, replay
+from napari_mitosis.annotations.replay import FieldState, Marks, history_of, replay
 from napari_mitosis.tables import LABELS
 
 FIELD = "f" * 64
@@ -27,17 +27,17 @@ class Model:
     """One reader's undo as everybody knows it: a stack of whole states."""
 
     figures: dict[str, tuple[float, float, str, str]] = field(default_factory=dict)
-    complete: bool = False
-    past: list[tuple[dict[str, tuple[float, float, str, str]], bool]] = field(default_factory=list)
-    future: list[tuple[dict[str, tuple[float, float, str, str]], bool]] = field(default_factory=list)
+    marks: Marks = field(default_factory=Marks)
+    past: list[tuple[dict[str, tuple[float, float, str, str]], Marks]] = field(default_factory=list)
+    future: list[tuple[dict[str, tuple[float, float, str, str]], Marks]] = field(default_factory=list)
 
     def save(self) -> None:
-        self.past.append((copy.copy(self.figures), self.complete))
+        self.past.append((copy.copy(self.figures), self.marks))
         self.future.clear()
 
     def turn(self, source: list, sink: list) -> None:
-        sink.append((copy.copy(self.figures), self.complete))
-        self.figures, self.complete = source.pop()
+        sink.append((copy.copy(self.figures), self.marks))
+        self.figures, self.marks = source.pop()
 
 
 STEP = st.tuples(
@@ -66,8 +66,13 @@ def perform(model: Model, state: FieldState, step: tuple, number: int) -> Action
         return act(number, kind, target=unit[0].unit)
     if kind in ("complete", "reopen"):
         model.save()
-        model.complete = kind == "complete"
+        model.marks = replace(model.marks, complete=kind == "complete")
         return act(number, kind)
+    if kind in ("join", "leave", "area"):
+        model.save()
+        target = "" if kind == "leave" else f"{kind} {which}"
+        model.marks = replace(model.marks, **{"area" if kind == "area" else "case": target})
+        return act(number, kind, target=target)
     if kind in ("add", "accept", "reject"):
         model.save()
         model.figures[f"g{number}"] = (place, place / 2, label, phase or "")
@@ -98,7 +103,7 @@ def test_undo_and_redo_restore_exactly_what_was(steps: list[tuple]) -> None:
             actions.append(action)
             state.apply(action)
         assert seen(state) == model.figures
-        assert state.complete == model.complete
+        assert state.marks == model.marks
     again = replay(actions)
     assert again.figures == state.figures  # the rows alone give the same, in the same order
     assert again.undoable("ann") == state.undoable("ann")
@@ -132,8 +137,8 @@ def test_nobody_undoes_what_another_did(steps: list[tuple[tuple, bool]]) -> None
             if not unit:
                 continue
             action = act(number, kind, reader, target=unit[0].unit)
-        elif kind in ("complete", "reopen"):
-            action = act(number, kind, reader)
+        elif kind in ("complete", "reopen", "join", "leave", "area"):
+            action = act(number, kind, reader, target=kind if kind in ("join", "area") else "")
         elif kind in ("add", "accept", "reject"):
             values = {"y_px": place, "x_px": place, "label": label}
             action = act(number, kind, reader, figure=f"g{number}", **values)

@@ -12,6 +12,7 @@ from napari_mitosis.decision.decide import Rule
 from napari_mitosis.decision.evidence import Evidence
 from napari_mitosis.errors import UnknownResolution
 from napari_mitosis.fields.field import Field
+from napari_mitosis.inference.pipeline import Pipeline, verified_pipeline
 from napari_mitosis.jobs import Job, Progress, run
 from napari_mitosis.models.card import ModelCard
 from napari_mitosis.session import Session
@@ -28,9 +29,18 @@ def card(version: str) -> ModelCard:
     )  # fmt: skip
 
 
-@dataclass
-class Loaded:
-    card: ModelCard
+@dataclass(frozen=True, eq=False)
+class DarkPipeline(Pipeline):
+    """Looks by what `Dark` says."""
+
+    dark: Dark
+    name = property(lambda self: self.card.name)
+    cards = property(lambda self: (self.card,))
+    fingerprint = property(lambda self: self.card.name)
+    extra_columns = ()
+
+    def _look(self, field: Field, device: str, cache: Any, tile_px: int | None, poses: int | None) -> Job[Evidence]:
+        return self.dark.look(field, self.card.name)
 
 
 class Dark:
@@ -39,11 +49,12 @@ class Dark:
     def __init__(self) -> None:
         self.loads = self.looks = 0
 
-    def load(self, name: str) -> Loaded:
+    def load(self, name: str) -> DarkPipeline:
         self.loads += 1
-        return Loaded(card(name.partition("@")[2]))
+        mine = card(name.partition("@")[2])
+        return DarkPipeline(mine, mine.decision_rule(), self)
 
-    def predict(self, field: Field, detector: Any, *, device: str, cache: Any) -> Job[Evidence]:
+    def look(self, field: Field, model: str) -> Job[Evidence]:
         self.looks += 1
         yield Progress(0, 2)
         pixels = field.numpy().mean(axis=2)
@@ -51,7 +62,7 @@ class Dark:
         dark = (1 - pixels.reshape(h, STRIDE, w, STRIDE).mean(axis=(1, 3)) / 255).astype(np.float16)
         yield Progress(2, 2)
         mpp = field.require_mpp("Detection")
-        return Evidence({"dark": dark}, float(STRIDE), field.shape, mpp, detector.card.name, field.digest)
+        return Evidence({"dark": dark}, float(STRIDE), field.shape, mpp, model, field.digest)
 
 
 def field(*blocks: tuple[int, int, int], mpp: float | None = 0.25, name: str = "f") -> Field:
@@ -69,7 +80,7 @@ def dark() -> Dark:
 
 @pytest.fixture
 def session(dark: Dark) -> Session:
-    made = Session(dark.load, dark.predict)
+    made = Session(dark.load)
     made.open("a", field((16, 32, 0), (64, 96, 100), name="a"))
     return made
 
@@ -224,10 +235,11 @@ def test_a_verifier_looks_at_the_candidates_of_any_detector(dark: Dark) -> None:
 
     draft = system("deepver").card(version="0", seed=0)
     verifier = Detector(draft, detector_class("deepver").build(draft.config).eval())
-    made = Session(lambda name: verifier if name == "deepver@0" else dark.load(name), dark.predict)
+    made = Session(lambda name: verified_pipeline(dark.load("dark@1"), verifier) if "+" in name else dark.load(name))
     made.open("a", field((16, 32, 0), (64, 96, 100), name="a"))
     plain = detect(made, "a")[1]
-    result = run(made.detection("a", "dark@1", verifier="deepver@0"))
+    result = run(made.detection("a", "dark@1+deepver@0"))
+    assert dark.looks == 1, "what the detector saw is known"
     assert made.accept(result)
     assert made["a"].model == "dark@1+deepver@0"
     assert result.evidence.scores == ("detector", "verifier")
@@ -237,5 +249,4 @@ def test_a_verifier_looks_at_the_candidates_of_any_detector(dark: Dark) -> None:
     made.set_rule("a", weights=(("detector", 0.0), ("verifier", 1.0)), min_score=0.0)
     found = made["a"].result.detections
     assert found["score"].to_numpy() == pytest.approx(found["verifier"].to_numpy())
-    assert dark.looks == 2
     assert detect(made, "a")[1].rule == plain.rule, "without it, the card's own rule"

@@ -20,15 +20,13 @@ from napari_mitosis.fields.field import Field
 from napari_mitosis.models.losses import concentric_loss
 from napari_mitosis.models.segmitos import CompactSegMitos
 from napari_mitosis.tables import annotations_frame
-from napari_mitosis.training.augment import Augmentation, make_batch
+from napari_mitosis.training.augment import Augmentation, make_batch, plain
 from napari_mitosis.training.checkpoint import load_tensors, save_tensors
 from napari_mitosis.training.fit import FitOptions, fit
 from napari_mitosis.training.mining import Miner
 from napari_mitosis.training.windows import FieldSource
 
-PLAIN = Augmentation(
-    crop_px=64, zoom=(1.0, 1.0), stain=0.0, offset=0.0, blur_share=0.0, noise=0.0, jpeg_share=0.0, label="fixed"
-)
+PLAIN = plain(64, label="fixed")
 
 
 def dots_field(centres, shape=(300, 320), seed=0):
@@ -68,7 +66,7 @@ def test_pixels_beyond_the_field_are_mirrored_and_never_background():
 def test_labels_follow_their_figures_through_turn_zoom_and_mirror():
     source = FieldSource([dots_sample()])
     rng = np.random.default_rng(3)
-    how = Augmentation(crop_px=192, stain=0.0, offset=0.0, blur_share=0.0, noise=0.0, jpeg_share=0.0, label="fixed")
+    how = plain(192, zoom=(0.8, 1.25), label="fixed")
     crops, labels = make_batch([source.positive(rng) for _ in range(12)], rng, how, 4)
     cells = torch.nn.functional.avg_pool2d(crops, 4).sum(1)
     dark = cells < 400

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +13,19 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from napari_mitosis.batches.batch import csv_columns, read_detections
+from napari_mitosis.batches.batch import CSV_COLUMNS, csv_columns, read_detections
 from napari_mitosis.cli import app
 from napari_mitosis.decision.decide import decide
 from napari_mitosis.errors import WeightsError
 from napari_mitosis.fields.field import open_field
+from napari_mitosis.inference.cache import EvidenceCache
+from napari_mitosis.inference.pipeline import load_pipeline
 from napari_mitosis.inference.predict import predict
-from napari_mitosis.inference.verify import load_verifier, predict_verified, verify
+from napari_mitosis.inference.verify import load_verifier, verify
 from napari_mitosis.jobs import run
 from napari_mitosis.models.card import read_card
 from napari_mitosis.models.deepver import DeepVer
+from napari_mitosis.models.presets import verified_rule
 from napari_mitosis.models.registry import load_detector
 from napari_mitosis.models.weights import publish
 from napari_mitosis.tables import DETECTION_COLUMNS
@@ -55,8 +59,8 @@ def test_detect_verifies_and_keeps_both_scores(tmp_path: Path, write_field: Writ
     field, out = write_field("a.png", DISCS), tmp_path / "out"
     shown = call("detect", field, "--models", both, "--out", out, "--verify", "--score", 0, "--threshold", 0.05)
     table = pd.read_csv(out / "detections.csv")
-    assert list(table.columns) == csv_columns(True)
-    assert set(csv_columns(True)) - set(csv_columns(False)) == {"detector", "verifier"}
+    assert list(table.columns) == csv_columns(load_pipeline("segmitos+deepver", both))
+    assert set(table.columns) - set(CSV_COLUMNS) == {"height_px", "width_px", "detector", "verifier"}
     assert set(table["model"]) == {"segmitos@0.0.1+deepver@0.0.2"}
     assert "segmitos@0.0.1+deepver@0.0.2" in shown
     np.testing.assert_allclose(table["score"], (table["detector"] + table["verifier"]) / 2)
@@ -68,8 +72,11 @@ def test_detect_verifies_and_keeps_both_scores(tmp_path: Path, write_field: Writ
 def test_one_job_predicts_and_verifies(write_field: Write, both: Path) -> None:
     field = open_field(write_field("a.png", DISCS))
     detector, verifier = load_detector("segmitos", both), load_verifier("deepver", both)
+    pipeline = load_pipeline("segmitos@0.0.1+deepver", both)
+    assert pipeline.name == "segmitos@0.0.1+deepver@0.0.2"
+    cache = EvidenceCache()
     steps: list[tuple[int, int]] = []
-    job = predict_verified(field, detector, verifier, device="cpu")
+    job = pipeline.look(field, device="cpu", cache=cache)
     seen = run(job, on_progress=lambda p: steps.append((p.done, p.total)))
     assert steps == sorted(steps)
     assert {total for _, total in steps} == {100}
@@ -78,10 +85,12 @@ def test_one_job_predicts_and_verifies(write_field: Write, both: Path) -> None:
     plain = run(verify(field, first, verifier, detector.card.decision_rule(), device="cpu"))
     assert seen.candidates is not None
     pd.testing.assert_frame_equal(seen.candidates, plain.candidates)
-    alone = run(predict_verified(field, detector, None, device="cpu"))
-    assert alone.model == first.model
-    rule = detector.card.decision_rule()
-    pd.testing.assert_frame_equal(decide(alone, rule), decide(first, rule))
+    assert run(pipeline.look(field, device="cpu", cache=cache)) is seen, "what was seen is remembered"
+    assert pipeline.rule == verified_rule(detector.card, verifier.card)
+    pd.testing.assert_frame_equal(pipeline.decide(seen), decide(plain, pipeline.rule))
+    stricter = pipeline.with_rule(replace(pipeline.rule, min_score=0.99))
+    assert len(stricter.decide(seen)) <= len(pipeline.decide(seen))
+    assert stricter.fingerprint == pipeline.fingerprint, "the evidence is the same"
 
 
 def test_the_card_names_its_verifier_and_its_rule(tmp_path: Path, write_field: Write, both: Path) -> None:

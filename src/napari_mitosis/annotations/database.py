@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import sqlite3
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -16,9 +17,10 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from ..errors import JournalError
+from ..errors import JournalCut, JournalError
 from .actions import timestamp, utc_now
-from .schema import SCHEMA_VERSION, VERSION, create_tables
+from .schema import ACTIONS, FIELDS, GUARDS, SCHEMA_VERSION, VERSION, create_tables
+from .statements import bring_up_to_date
 
 _LOCK_KEY = 0x6D69746F
 _CONNECT_S = 2
@@ -61,8 +63,8 @@ class Database:
         self._file = where if isinstance(where, Path) else None
         self._waits_ms = -1
         try:
-            if self._file is not None and not self._file.exists() and not create:
-                raise JournalError(f"There is no journal at {self.name}.")
+            if self._file is not None:
+                _check_file(self._file, create)
             self._engine = _engine(where)
             self._connection = self._engine.connect()
         except (SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
@@ -78,6 +80,8 @@ class Database:
             self.close()
             raise
         self._identity = self._seen()
+        self._bytes = self._size()
+        self._shortened = False
 
     @property
     def _sqlite(self) -> bool:
@@ -146,6 +150,31 @@ class Database:
         """Whether the file was deleted, moved or replaced while open: what is written now would vanish with it."""
         return self._sqlite and self._seen() != self._identity
 
+    def check_cut(self) -> None:
+        """See whether the file has become shorter, which no journal does by itself.
+
+        What was in it is gone, and more would be destroyed by going on: from then on every call raises. The file is
+        not opened for this: closing it would drop this program's locks on it.
+
+        Raises
+        ------
+        JournalCut
+        """
+        size = self._size()
+        self._shortened = self._shortened or (size is not None and self._bytes is not None and size < self._bytes)
+        if self._shortened:
+            raise JournalCut(
+                f"Another program has cut the journal {self.name} short while it was open; what it held may be gone. "
+                "Put back a copy of it, and start this program again."
+            )
+        self._bytes = size
+
+    def _size(self) -> int | None:
+        try:
+            return None if self._file is None else os.stat(self._file).st_size
+        except OSError:
+            return None
+
     def broken(self) -> bool:
         """Whether the connection can only be thrown away."""
         return bool(self._connection.closed or self._connection.invalidated)
@@ -158,11 +187,21 @@ class Database:
             self._engine.dispose()
 
     def integrity(self) -> list[str]:
-        """What the database itself finds wrong with its file; empty when all is well."""
-        if not self._sqlite:
-            return []
-        found = [str(row[0]) for row in self._connection.exec_driver_sql("PRAGMA integrity_check")]
-        return [] if found == ["ok"] else found
+        """What is wrong with the database itself: its file, and the guards of its rows; empty when all is well."""
+        kind = "sqlite" if self._sqlite else "postgresql"
+        there = (
+            "SELECT name FROM sqlite_master WHERE type = 'trigger'" if self._sqlite else "SELECT tgname FROM pg_trigger"
+        )
+        triggers = {str(name) for (name,) in self._connection.exec_driver_sql(there)}
+        found = [
+            f"The guard {guard} is gone: actions may have been changed or deleted."
+            for guard in GUARDS[kind]
+            if guard not in triggers
+        ]
+        if self._sqlite:
+            rows = [str(row[0]) for row in self._connection.exec_driver_sql("PRAGMA integrity_check")]
+            found += [] if rows == ["ok"] else rows
+        return found
 
     def _seen(self) -> tuple[int, int] | None:
         if self._file is None:
@@ -183,18 +222,36 @@ class Database:
                     create_tables(connection, timestamp(utc_now()))
         if VERSION.name not in self._tables():
             raise JournalError(f"{self.name} is no journal of annotations, but another database. Choose another file.")
-        version = self._connection.execute(sa.select(sa.func.max(VERSION.c.version))).scalar()
-        if version is None or version > SCHEMA_VERSION:
+        missing = {ACTIONS.name, FIELDS.name} - self._tables()
+        if missing:
+            raise JournalError(
+                f"The journal {self.name} is damaged: its table {sorted(missing)[0]} is missing. "
+                "Put back a copy of it, and keep the damaged one."
+            )
+        version = self._version()
+        if isinstance(version, int) and 0 < version < SCHEMA_VERSION:
+            with self.write() as connection:
+                version = self._version()
+                if version < SCHEMA_VERSION:  # another process may have been quicker
+                    bring_up_to_date(connection, version, timestamp(utc_now()))
+            version = self._version()
+        for table in (ACTIONS, FIELDS):  # a column that is missing or of another name is told now, not at a click
+            self._connection.execute(sa.select(*table.c).limit(0))
+        if not isinstance(version, int) or not 0 < version <= SCHEMA_VERSION:
             raise JournalError(
                 f"The journal {self.name} was written by a newer version of this program (its layout is {version}, "
                 f"known is {SCHEMA_VERSION}). It was left as it is: update napari-mitosis, or choose another journal."
             )
 
+    def _version(self) -> Any:
+        return self._connection.execute(sa.select(sa.func.max(VERSION.c.version))).scalar()
+
     def _tables(self) -> set[str]:
         if self._sqlite:
             rows = self._connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")
             return {str(name) for (name,) in rows}
-        return {name for name in sa.inspect(self._connection).get_table_names() if name == VERSION.name}
+        ours = {VERSION.name, ACTIONS.name, FIELDS.name}
+        return {name for name in sa.inspect(self._connection).get_table_names() if name in ours}
 
     def _prepare(self) -> None:
         if not self._sqlite:
@@ -209,6 +266,24 @@ class Database:
         except DBAPIError as error:
             if _sqlite_name(error) not in ("SQLITE_BUSY", "SQLITE_LOCKED"):  # held for a moment: no reason to refuse
                 raise
+
+
+def _check_file(file: Path, create: bool) -> None:
+    """Refuse what SQLite would wait for, for ever, and an emptied file whose rest it would throw away."""
+    try:
+        status = file.stat()
+    except FileNotFoundError:
+        if create:
+            return
+        raise JournalError(f"There is no journal at {file}.") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise JournalError(f"The journal {file} cannot be opened: it is no file.")
+    rest = file.with_name(f"{file.name}-wal")
+    if status.st_size == 0 and rest.is_file() and rest.stat().st_size > 0:
+        raise JournalError(
+            f"The journal {file} was emptied by another program. Put back a copy of it; or move it and {rest.name} "
+            "away, to begin a new one."
+        )
 
 
 def explained(error: BaseException, where: Path | str, what: str) -> JournalError:
@@ -278,6 +353,8 @@ def _reason(error: BaseException) -> str:
     original = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     if type(original).__name__ in ("LockNotAvailable", "QueryCanceled"):
         return "another program is holding it"
+    if _sqlite_name(error) or isinstance(original, sqlite3.Error):
+        return f"the file is damaged ({_first_line(original)}); put back a copy of it, and keep the damaged one"
     if isinstance(error, DBAPIError) and "OperationalError" in type(error).__name__:
         return f"the server does not answer ({_first_line(original)})"
     return _first_line(original)

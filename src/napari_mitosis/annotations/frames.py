@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,3 +35,13 @@ def annotations_of(figures: list[Figure]) -> pd.DataFrame:
     ys, xs = [f.y_px for f in figures], [f.x_px for f in figures]
     confidences = [f.score if f.score is not None and f.source.startswith("dataset ") else 1.0 for f in figures]
     return annotations_frame(ys, xs, [f.label for f in figures], np.array(confidences, dtype=np.float64))
+
+
+def given_text(value: Any) -> str | None:
+    """A text of a table's cell; None for an empty one and for what is no text."""
+    return value if isinstance(value, str) and value else None
+
+
+def given_number(value: Any) -> float | None:
+    """A number of a table's cell; None for none and NaN."""
+    return None if value is None or math.isnan(value) else float(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,12 +11,13 @@ import numpy as np
 import pandas as pd
 from psygnal import Signal
 
-from ..errors import JournalError, MitosisError
+from ..errors import JournalCut, JournalError, MitosisError
 from ..fields.field import Field
-from .actions import Action, batched, new_id, rule_json, timestamp, utc_now
-from .frames import annotations_of, figures_frame
+from ..names import printable
+from .actions import Action, batched, in_order, new_id, rule_json, timestamp, utc_now
+from .frames import annotations_of, figures_frame, given_number, given_text
 from .outbox import Outbox
-from .replay import FieldState, Figure, history_of, replay
+from .replay import FieldState, Figure, Marks, history_of, replay
 from .store import Journal
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Notebook:
     def __init__(self, journal: Journal, field: Field, reader: str, clock: Callable[[], datetime] = utc_now) -> None:
         self.journal = journal
         self.field = field
-        self.reader = reader
+        self.reader = printable(reader)
         self._clock = clock
         self._model = ""
         self._rule = ""
@@ -77,12 +77,13 @@ class Notebook:
         self._last = 0
         self._generation = -1
         self._remembered = False
+        self._writer, self._tick = new_id(), 0
         self._frame: pd.DataFrame | None = None
         self._read()
 
     def set_context(self, model: str, rule: Rule | None) -> None:
         """What is on screen: detector version and rule, noted with every action from now on."""
-        self._model = model
+        self._model = printable(model)
         self._rule = rule_json(rule)
 
     def set_field(self, field: Field) -> None:
@@ -183,11 +184,11 @@ class Notebook:
         """
         actions = []
         for row in frame.to_dict("records"):
-            values = {"label": row.get("label", "mitosis"), "phase": _text(row.get("phase")), "source": source}
+            values = {"label": row.get("label", "mitosis"), "phase": given_text(row.get("phase")), "source": source}
             place = {"y_px": float(row["y_px"]), "x_px": float(row["x_px"])}
-            score = _number(row.get("score"))
+            score = given_number(row.get("score"))
             actions.append(
-                self._action("add", figure=_text(row.get("figure")) or new_id(), score=score, **place, **values)
+                self._action("add", figure=given_text(row.get("figure")) or new_id(), score=score, **place, **values)
             )
         self._act(batched(actions))
         return [action.figure for action in actions]
@@ -196,6 +197,10 @@ class Notebook:
         """Declare that everything in the field was looked at (or not): what is unmarked then is no mitosis."""
         if yes != self.complete:
             self._act([self._action("complete" if yes else "reopen")])
+
+    def note(self, kind: str, target: str = "") -> None:
+        """Say something of the field as a whole: it does ``join`` a case, ``leave`` it, or this ``area`` counts."""
+        self._act([self._action(kind, target=target)])
 
     def undo(self) -> Action | None:
         """Undo this reader's last action in this field that counts; None when there is none."""
@@ -256,6 +261,11 @@ class Notebook:
             self._frame = figures_frame(self._state.figures)
         return self._frame.copy()
 
+    @property
+    def marks(self) -> Marks:
+        """What is said of the field as a whole."""
+        return self._state.marks
+
     def figure(self, figure: str) -> Figure | None:
         """One figure as it stands; None when it is not there (any more)."""
         return self._state.figure(figure)
@@ -287,7 +297,7 @@ class Notebook:
 
     def history(self, figure: str) -> list[Action]:
         """Everything that was ever done to a figure, oldest first, with undos and redos."""
-        return history_of(figure, [*self._written, *self._outbox.pending])
+        return history_of(figure, in_order([*self._written, *self._outbox.pending]))
 
     # ------------------------------------------------------------------ others, and trouble
 
@@ -311,11 +321,15 @@ class Notebook:
         given: dict[str, Any] = {"mpp": self.field.mpp, "reader": self.reader, "model": self._model, "rule": self._rule}
         given["source"] = "reader" if "figure" in values else ""
         given["time"] = timestamp(self._clock())
-        return Action(new_id(), kind, self.field.digest, **(given | values))
+        self._tick = max(self._tick, self._state.tick) + 1
+        if "source" in values:
+            values["source"] = printable(values["source"])
+        place = {"tick": self._tick, "writer": self._writer}
+        return Action(new_id(), kind, self.field.digest, **(given | values | place))
 
     def _make(self, kind: str, y_px: float, x_px: float, **values: Any) -> str:
         place = {"y_px": float(y_px), "x_px": float(x_px)}
-        values["score"] = _number(values.get("score"))
+        values["score"] = given_number(values.get("score"))
         action = self._action(kind, figure=new_id(), **place, **values)
         self._act([action])
         return action.figure
@@ -340,7 +354,7 @@ class Notebook:
         for action in actions:
             touched += self._state.apply(action)
         self._frame = None
-        if self._outbox.put(actions):
+        if self._outbox.put(actions) or self._outbox.cut:
             self._remember()
             others = self._read()
             touched += others.figures if others is not None else ()
@@ -363,29 +377,24 @@ class Notebook:
             if not whole and self.journal.generation != self._generation:  # its file was put back: numbers have changed
                 whole, rows = True, self.journal.rows(self.field.digest)
         except JournalError as error:
+            if isinstance(error, JournalCut):
+                self._outbox.again(self._written)
+                self._written, self._last = [], 0
             self._outbox.fail(error)
             return None
         self._outbox.clear()
         self._generation = self.journal.generation
-        self._written = ([] if whole else self._written) + [action for _, action in rows]
-        self._last = rows[-1][0] if rows else 0 if whole else self._last
+        self._written = in_order([*([] if whole else self._written), *(action for _, action in rows)])
+        self._last = max((number for number, _ in rows), default=0 if whole else self._last)
         if not whole and all(self._state.knows(action.id) for _, action in rows):
             return None
         return self._rebuild()
 
     def _rebuild(self) -> Change | None:
-        """The state anew, in the order of the journal, in which others may have come before us."""
+        """The state anew: what others did may stand before what we did."""
         old, self._state = self._state, replay([*self._written, *self._outbox.pending])
         self._frame = None
         was, now = ({figure.id: figure for figure in state.figures} for state in (old, self._state))
         differing = tuple(one for one in {**was, **now} if was.get(one) != now.get(one))
-        same = not differing and old.complete == self._state.complete
+        same = not differing and old.marks == self._state.marks
         return None if same else Change(None, differing)
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None or math.isnan(value) else float(value)

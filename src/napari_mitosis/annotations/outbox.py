@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ..errors import JournalError
+from ..errors import JournalCut, JournalError
 from .actions import Action
 from .spill import Spill, spill_folder
 from .store import Journal
@@ -30,6 +30,8 @@ class Outbox:
         What is not in the journal, oldest first.
     warning : str
         The warning that holds now.
+    cut : bool
+        Whether another program has cut the journal short.
     """
 
     def __init__(self, journal: Journal, told: Callable[[str], None]) -> None:
@@ -38,6 +40,7 @@ class Outbox:
         self._journal = journal
         self._told = told
         self._spill = Spill(journal.url, spill_folder())
+        self.cut = False
         self._kept = 0  # so many of the pending are in the spill file
         self._reason = ""
         self._rest_until = 0.0
@@ -64,22 +67,31 @@ class Outbox:
         try:
             self._journal.append(*self.pending, wait_s=_IMPATIENT_S if self.warning else _PATIENT_S)
         except JournalError as error:
+            self.cut = isinstance(error, JournalCut)
             self._rest_until = time.monotonic() + _REST * (time.monotonic() - began)
             self.fail(error)
             return False
         self.pending.clear()
-        if self._kept:
-            self._spill.drop()
-            self._kept = 0
+        self._spill.drop()
+        self._kept = 0
+        self.cut = False
         return True
+
+    def again(self, actions: list[Action]) -> None:
+        """Take actions that were in the journal and may not be any more: they wait like those that never were."""
+        known = {action.id for action in self.pending}
+        self.pending[:0] = [action for action in actions if action.id not in known]
+        self._kept = 0
 
     def fail(self, error: JournalError | None) -> None:
         """Keep what waits elsewhere, and warn; None = the reason is still the one before."""
         if error is not None:
             self._reason = str(error)
+        if self._spill.failed:
+            self._kept = 0
         fresh = self.pending[self._kept :]
-        if fresh and self._spill.keep(fresh):
-            self._kept = len(self.pending)
+        if fresh:
+            self._kept = len(self.pending) if self._spill.keep(fresh) else 0
         self._warn(self._text())
 
     def clear(self) -> None:

@@ -1,6 +1,6 @@
 """What a sequence of actions adds up to. Pure: no clock, no disk.
 
-An action that is undone counts as if it had never been done; the rest is applied in the order of the journal.
+An action that is undone counts as if it had never been done; the rest is applied in the order of the actions.
 So the state follows from the rows alone, whoever wrote them and in how many sittings. Of two readers who change
 the same figure the later row wins, and a deleted figure stays deleted until its deletion is undone.
 """
@@ -11,7 +11,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from .actions import ABOUT_ACTION, ABOUT_FIELD, MAKES_FIGURE, Action
+from .actions import ABOUT_ACTION, ABOUT_FIELD, FILES, MAKES_FIGURE, MARKS, Action, in_order
+
+_AREA = frozenset({"area"})
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,34 @@ class Figure:
     kind: str
 
 
+@dataclass(frozen=True)
+class Marks:
+    """What is said of a field as a whole.
+
+    Attributes
+    ----------
+    complete : bool
+        Whether somebody declared that everything in it was looked at.
+    case : str
+        Name of the case that it belongs to; nothing when it belongs to none.
+    area : str
+        What of it is counted, as it was stated last; nothing when nobody has.
+    """
+
+    complete: bool = False
+    case: str = ""
+    area: str = ""
+
+
 class FieldState:
     """The figures of one field, whether it is complete, and what each reader can undo and redo.
 
-    Built by `apply`, one action after the other, in the order of the journal.
+    Built by `apply`, one action after the other, in their order.
+
+    Attributes
+    ----------
+    tick : int
+        The highest of the actions that were applied.
     """
 
     def __init__(self) -> None:
@@ -60,6 +86,7 @@ class FieldState:
         self._known: set[str] = set()
         self._done: dict[str, list[list[Action]]] = defaultdict(list)
         self._redoable: dict[str, list[list[Action]]] = defaultdict(list)
+        self.tick = 0
 
     @property
     def figures(self) -> list[Figure]:
@@ -84,8 +111,22 @@ class FieldState:
     @property
     def complete(self) -> bool:
         """Whether somebody declared the field complete: what is unmarked in it is no mitosis."""
-        counting = [action for action in self._marks if action.id not in self._undone]
-        return bool(counting) and counting[-1].kind == "complete"
+        return self.marks.complete
+
+    @property
+    def marks(self) -> Marks:
+        """What is said of the field as a whole."""
+        mark, file, area = (self._newest(kinds) for kinds in (MARKS, FILES, _AREA))
+        return Marks(
+            complete=mark is not None and mark.kind == "complete",
+            case=file.target if file is not None else "",
+            area=area.target if area is not None else "",
+        )
+
+    def _newest(self, kinds: frozenset[str]) -> Action | None:
+        """The newest action of these kinds about the field that counts."""
+        counting = (one for one in reversed(self._marks) if one.kind in kinds and one.id not in self._undone)
+        return next(counting, None)
 
     def undoable(self, reader: str) -> list[Action]:
         """What this reader would undo next: one action, several of a batch, or nothing."""
@@ -112,6 +153,7 @@ class FieldState:
         if action.id in self._known:
             return ()
         self._known.add(action.id)
+        self.tick = max(self.tick, action.tick)
         if action.kind in ABOUT_ACTION:
             return self._turn(action)
         self._remember(action)
@@ -183,9 +225,9 @@ def fold(actions: Iterable[Action]) -> Figure | None:
 
 
 def replay(actions: Iterable[Action]) -> FieldState:
-    """The state of one field after all of its actions, in the order of the journal."""
+    """The state of one field after all of its actions, in whatever sequence they are given."""
     state = FieldState()
-    for action in actions:
+    for action in in_order(actions):
         state.apply(action)
     return state
 

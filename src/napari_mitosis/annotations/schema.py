@@ -6,7 +6,7 @@ from sqlalchemy import BigInteger, Column, Connection, Float, Index, Integer, Me
 
 from .actions import ACTION_COLUMNS
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _NUMBERS = frozenset({"y_px", "x_px", "score", "mpp"})
 _OPTIONAL = _NUMBERS | {"label", "phase"}
@@ -28,7 +28,7 @@ ACTIONS = Table(
     *(
         Column(
             name,
-            Float(53) if name in _NUMBERS else Text,
+            Float(53) if name in _NUMBERS else BigInteger if name == "tick" else Text,
             nullable=name in _OPTIONAL,
             unique=name == "id" or None,
         )
@@ -59,6 +59,12 @@ _SQLITE_GUARDS = tuple(
     f"BEGIN SELECT RAISE(ABORT, '{_ONLY_ADDED}'); END"
     for verb in ("update", "delete")
 )
+
+GUARDS = {
+    "sqlite": ("mitosis_actions_no_update", "mitosis_actions_no_delete"),
+    "postgresql": ("mitosis_actions_guard",),
+}
+"""Names of the triggers by which each kind of database refuses to change or delete an action."""
 
 _POSTGRES_GUARDS = (
     "CREATE FUNCTION mitosis_refuse() RETURNS trigger LANGUAGE plpgsql AS "

@@ -6,7 +6,7 @@ import getpass
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -14,8 +14,9 @@ import platformdirs
 
 from ..errors import JournalError
 from ..fields.field import Field
+from ..names import path_text
 from .actions import ACTION_COLUMNS, Action, timestamp, utc_now
-from .spill import left_behind, spill_folder
+from .spill import damaged, left_behind, spill_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +31,6 @@ _WAIT_S = 0.5
 _ANSWER_S = 1.0
 _FIELD_S = 3.0
 _LONG_S = 60.0
-_CHUNK = 5000
 
 
 def default_journal() -> str | Path:
@@ -121,13 +121,16 @@ class Journal:
             return
 
         def write(database: Database) -> None:
+            from .statements import insert_actions
+
             with database.write() as connection:
-                _insert(connection, [action.row() for action in actions])
+                insert_actions(connection, (action.row() for action in actions))
+            database.check_cut()  # what was written into a file that is gone is not stored
 
         self._do(write, "cannot be written", wait_s, wait_s + _ANSWER_S)
 
     def actions(self, field: str | None = None, after: int = 0) -> list[Action]:
-        """The actions, oldest first.
+        """The actions: of one field in their order, of all fields as they came in.
 
         Parameters
         ----------
@@ -143,19 +146,19 @@ class Journal:
         """
         return [action for _, action in self.rows(field, after)]
 
-    def rows(self, field: str | None = None, after: int = 0) -> list[tuple[int, Action]]:
-        """Like `actions`, each with its number in the journal."""
+    def rows(
+        self, field: str | None = None, after: int = 0, kinds: Collection[str] | None = None
+    ) -> list[tuple[int, Action]]:
+        """Like `actions`, each with its number in the journal; only some kinds where `kinds` names them."""
 
         def read(database: Database) -> list[tuple[int, Action]]:
-            import sqlalchemy as sa
-
             from .schema import ACTIONS
+            from .statements import action_of, select_actions
 
-            query = sa.select(ACTIONS).where(ACTIONS.c.seq > after).order_by(ACTIONS.c.seq)
-            if field is not None:
-                query = query.where(ACTIONS.c.field == field)
+            wanted = [ACTIONS.c.seq > after, *([] if field is None else [ACTIONS.c.field == field])]
+            wanted += [] if kinds is None else [ACTIONS.c.kind.in_(sorted(kinds))]
             with database.read() as connection:
-                return [_action(row) for row in connection.execute(query)]
+                return [action_of(row) for row in connection.execute(select_actions(*wanted, as_written=field is None))]
 
         return self._do(read, "cannot be read", limit_s=_LONG_S if field is None else _FIELD_S)
 
@@ -166,14 +169,14 @@ class Journal:
             import sqlalchemy as sa
 
             from .schema import ACTIONS
+            from .statements import action_of, select_actions
 
             mine = ACTIONS.c.figure == figure
             targets = sa.union(sa.select(ACTIONS.c.id).where(mine), sa.select(ACTIONS.c.batch).where(mine))
             about = ACTIONS.c.target.in_(targets) & (ACTIONS.c.target != "")
             ours = sa.select(ACTIONS.c.seq).where(mine).union(sa.select(ACTIONS.c.seq).where(about))
-            query = sa.select(ACTIONS).where(ACTIONS.c.seq.in_(ours)).order_by(ACTIONS.c.seq)
             with database.read() as connection:
-                return [_action(row)[1] for row in connection.execute(query)]
+                return [action_of(row)[1] for row in connection.execute(select_actions(ACTIONS.c.seq.in_(ours)))]
 
         return self._do(read, "cannot be read")
 
@@ -199,13 +202,15 @@ class Journal:
             When it cannot be written.
         """
         height_px, width_px = field.shape
-        path = "" if field.path is None else str(Path(field.path).absolute())
+        path = "" if field.path is None else path_text(Path(field.path).absolute())
         row: dict[str, Any] = {"digest": field.digest, "name": field.name, "path": path, "mpp": field.mpp}
         row |= {"height_px": height_px, "width_px": width_px, "time": timestamp(utc_now())}
 
         def write(database: Database) -> None:
+            from .statements import put_fields
+
             with database.write() as connection:
-                _put_fields(connection, [row])
+                put_fields(connection, [row])
 
         self._do(write, "cannot be written", limit_s=_WAIT_S + _ANSWER_S)
 
@@ -215,7 +220,8 @@ class Journal:
         Returns
         -------
         DataFrame
-            Columns `FIELD_COLUMNS`; an empty path where the pixels came from no file, NaN where um/px is unknown.
+            Columns `FIELD_COLUMNS`; an empty path where the pixels came from no file (`names.text_path` reads the
+            others), NaN where um/px is unknown.
         """
 
         def read(database: Database) -> pd.DataFrame:
@@ -236,9 +242,11 @@ class Journal:
         try:
             found = self._do(lambda database: database.integrity(), "cannot be read")
             self.rows()
+            self.fields()
         except JournalError as error:
             return [str(error)]
-        return found
+        files = damaged(self.url, spill_folder())
+        return found + [f"Actions that were kept elsewhere cannot all be read: {file}." for file in files]
 
     def close(self) -> None:
         """Close it for good. Everything is on disk already."""
@@ -288,6 +296,8 @@ class Journal:
             raise JournalError(f"The journal {self.name} was closed.")
         if self._database is not None and self._database.lost():
             self._rescue(self._database)
+        elif self._database is not None:
+            self._database.check_cut()
         if self._database is None:
             if isinstance(self._where, Path) and self._create:
                 _make_folder(self._where.parent, self.name)
@@ -306,11 +316,13 @@ class Journal:
         """Write the actions that a program could not write before it ended."""
         from sqlalchemy.exc import SQLAlchemyError
 
-        for path, actions in left_behind(self.url, spill_folder()):
+        from .statements import insert_actions
+
+        for kept in left_behind(self.url, spill_folder()):
             try:
                 with database.write() as connection:
-                    _insert(connection, [action.row() for action in actions])
-                path.unlink()
+                    insert_actions(connection, (action.row() for action in kept.actions))
+                kept.done()
             except (SQLAlchemyError, OSError):
                 continue  # the file stays, for the next time
 
@@ -319,12 +331,13 @@ class Journal:
         import sqlalchemy as sa
         from sqlalchemy.exc import SQLAlchemyError
 
-        from .schema import ACTIONS, FIELDS
+        from .schema import FIELDS
+        from .statements import select_actions
 
         try:
             with old.read() as connection:
-                query = sa.select(*(ACTIONS.c[name] for name in ACTION_COLUMNS)).order_by(ACTIONS.c.seq)
-                actions = [dict(row) for row in connection.execute(query).mappings()]
+                actions = [dict(row) for row in connection.execute(select_actions(as_written=True)).mappings()]
+                actions = [{name: row[name] for name in ACTION_COLUMNS} for row in actions]
                 fields = [dict(row) for row in connection.execute(sa.select(FIELDS)).mappings()]
             self._rescued = (actions, fields)
         except (SQLAlchemyError, OSError):
@@ -338,10 +351,12 @@ class Journal:
     def _put_back(self, database: Database) -> None:
         """Write what was taken out of a vanished file to the one in its place, which may be a new one."""
         if self._rescued is not None:
+            from .statements import insert_actions, put_fields
+
             actions, fields = self._rescued
             with database.write() as connection:
-                _insert(connection, actions)
-                _put_fields(connection, fields)
+                insert_actions(connection, actions)
+                put_fields(connection, fields)
             self._rescued = None
 
 
@@ -360,35 +375,3 @@ def _make_folder(folder: Path, name: str) -> None:
         raise JournalError(
             f"The journal {name} cannot be opened: its folder cannot be made ({error.strerror})."
         ) from error
-
-
-def _insert(connection: Any, rows: Sequence[dict[str, Any]]) -> None:
-    from .schema import ACTIONS
-
-    statement = _dialect_insert(connection, ACTIONS).on_conflict_do_nothing(index_elements=["id"])
-    for start in range(0, len(rows), _CHUNK):
-        connection.execute(statement, list(rows[start : start + _CHUNK]))
-
-
-def _put_fields(connection: Any, rows: Sequence[dict[str, Any]]) -> None:
-    from .schema import FIELDS
-
-    if rows:
-        statement = _dialect_insert(connection, FIELDS)
-        newer = {column.name: statement.excluded[column.name] for column in FIELDS.c if column.name != "digest"}
-        connection.execute(statement.on_conflict_do_update(index_elements=["digest"], set_=newer), list(rows))
-
-
-def _dialect_insert(connection: Any, table: Any) -> Any:
-    from sqlalchemy.dialects import postgresql, sqlite
-
-    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
-
-
-def _action(row: Any) -> tuple[int, Action]:
-    values = dict(row._mapping)
-    number = int(values.pop("seq"))
-    try:
-        return number, Action(**values)
-    except ValueError as error:
-        raise JournalError(f"Row {number} of the journal is damaged: {error}.") from error

@@ -1,4 +1,4 @@
-"""Many fields with one detector: a table, a summary, and a picture of each. One bad file does not stop the rest."""
+"""Many fields with one pipeline: a table, a summary, and a picture of each. One bad file does not stop the rest."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ..decision.decide import Decider, Rule
+from ..decision.decide import Rule
 from ..errors import FieldError, MitosisError
 from ..fields.field import open_field
 from ..fields.npe2_reader import SUFFIXES
-from ..inference.verify import VERIFIED_SCORES, predict_verified, verified_rule
 from ..jobs import Job, Progress, T, retold
 from ..measures.grade import mitotic_density
 from ..tables import DETECTION_COLUMNS
 from .overlay import draw_overlay, draw_score_map, save_png
 
 if TYPE_CHECKING:
-    from ..models.registry import Detector
+    from ..inference.pipeline import Pipeline
 
 logger = logging.getLogger(__name__)
 
@@ -145,14 +144,12 @@ def _distinct(found: Mapping[Path, str]) -> list[str]:
 
 def detect_fields(
     files: Sequence[FieldFile],
-    detector: Detector,
+    pipeline: Pipeline,
     out: Path,
     *,
-    rule: Rule | None = None,
     mpp: float | None = None,
     device: str = "auto",
     pictures: bool = True,
-    verifier: Detector | None = None,
 ) -> Job[BatchReport]:
     """Detect mitoses in many files.
 
@@ -164,20 +161,16 @@ def detect_fields(
     ----------
     files : sequence of FieldFile
         What `find_fields` gave.
-    detector : Detector
-        What `models.registry.load_detector` gave.
+    pipeline : Pipeline
+        What `inference.pipeline.load_pipeline` gave.
     out : Path
         Folder; it is made, and what lies in it under the same names is replaced.
-    rule : Rule, optional
-        Thresholds; the model card's when absent, for use with a verifier where there is one.
     mpp : float, optional
         um/px of all files, whatever they say themselves.
     device : str
-        As for `inference.predict.predict`.
+        As for `Pipeline.look`.
     pictures : bool
         Write the PNGs.
-    verifier : Detector, optional
-        Looks at each candidate once more; the table then holds both scores.
 
     Yields
     ------
@@ -189,17 +182,15 @@ def detect_fields(
     OSError
         When the results cannot be written.
     """
-    rule = rule or (detector.card.decision_rule() if verifier is None else verified_rule(detector.card, verifier.card))
     out.mkdir(parents=True, exist_ok=True)
-    table, columns = out / "detections.csv", csv_columns(verifier is not None)
+    table, columns = out / "detections.csv", csv_columns(pipeline)
     pd.DataFrame(columns=columns).to_csv(table, index=False)
-    model = "+".join(one.card.name for one in (detector, verifier) if one is not None)
-    report = BatchReport(model, rule, ())
+    report = BatchReport(pipeline.name, pipeline.rule, ())
     for number, file in enumerate(files):
-        job = _detect_one(file, detector, verifier, rule, mpp, device, out if pictures else None)
+        job = _detect_one(file, pipeline, mpp, device, out if pictures else None)
         try:
             one, detections = yield from scaled(job, number, len(files), file.label)
-            rows = detections.assign(file=file.label, model=model)[columns]
+            rows = detections.assign(file=file.label, model=pipeline.name)[columns]
             rows.to_csv(table, index=False, mode="a", header=False)
         except Exception as error:  # whatever is wrong with one file, the others are still to be looked at
             if not isinstance(error, MitosisError):
@@ -216,25 +207,23 @@ def detect_fields(
     return report
 
 
-def csv_columns(verified: bool) -> list[str]:
-    """Columns of ``detections.csv``: `CSV_COLUMNS`, with the scores of detector and verifier where there is one."""
-    return [*CSV_COLUMNS[:-1], *(VERIFIED_SCORES if verified else ()), CSV_COLUMNS[-1]]
+def csv_columns(pipeline: Pipeline) -> list[str]:
+    """Columns of ``detections.csv``: `CSV_COLUMNS`, with sizes of boxes and the scores that the pipeline weighs."""
+    return [*CSV_COLUMNS[:-1], *pipeline.extra_columns, CSV_COLUMNS[-1]]
 
 
 def _detect_one(
     file: FieldFile,
-    detector: Detector,
-    verifier: Detector | None,
-    rule: Rule,
+    pipeline: Pipeline,
     mpp: float | None,
     device: str,
     out: Path | None,
 ) -> Job[tuple[FieldReport, pd.DataFrame]]:
     start = time.perf_counter()
     field = open_field(file.path, mpp)
-    evidence = yield from predict_verified(field, detector, verifier, device=device)
-    decider = Decider(evidence)
-    detections = decider.decide(rule)
+    evidence = yield from pipeline.look(field, device=device)
+    decider = pipeline.decider(evidence)
+    detections = decider.decide(pipeline.rule)
     density = mitotic_density(len(detections), field.area_mm2())
     seconds = time.perf_counter() - start
     report = FieldReport(
@@ -246,7 +235,7 @@ def _detect_one(
         score_map.unlink(missing_ok=True)  # of an earlier run
         if evidence.maps:
             # Where candidates are decided on, weights are those of their scores, not of the maps.
-            shown = rule if evidence.candidates is None else replace(rule, weights=())
+            shown = pipeline.rule if evidence.candidates is None else replace(pipeline.rule, weights=())
             save_png(score_map, draw_score_map(decider.smoothed(shown), evidence.stride, field.shape))
     return report, detections
 

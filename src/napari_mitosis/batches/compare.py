@@ -8,18 +8,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..decision.decide import decide
 from ..decision.evidence import Evidence
 from ..errors import WeightsError
 from ..fields.field import Field
 from ..inference.cache import EvidenceCache
 from ..inference.ensemble import with_probability
-from ..inference.predict import predict
+from ..inference.pipeline import load_pipeline
 from ..jobs import Job
 from ..measures.agreement import SAME_UM, agree, pairwise_agreement
 from ..measures.calibrate import Calibration
 from ..models.card import ModelCard
-from ..models.registry import list_cards, load_detector
+from ..models.registry import list_cards
 from ..tables import DETECTION_COLUMNS
 from .batch import scaled
 from .overlay import draw_overlay, save_png
@@ -82,8 +81,8 @@ def compare(
     ----------
     field : Field
     names : sequence of str
-        ``detector`` or ``detector@version``, two or more different detectors or versions.
-    device, cache : see `inference.predict.predict`
+        Two or more different models: see `inference.pipeline.load_pipeline`.
+    device, cache : see `Pipeline.look`
     folder : Path, optional
         Where to look for models, instead of the shipped and the user's.
     radius_um : float
@@ -99,23 +98,24 @@ def compare(
     WeightsError
         If there are less than two, a model twice or one that cannot be loaded.
     UnknownResolution, FieldError, MitosisError
-        As `predict`.
+        As `Pipeline.look`.
     """
-    detectors = [load_detector(name, folder) for name in names]
-    versions = [one.card.name for one in detectors]
-    if len(detectors) < 2 or len(set(versions)) < len(versions):
+    pipelines = [load_pipeline(name, folder) for name in names]
+    versions = [pipeline.name for pipeline in pipelines]
+    if len(pipelines) < 2 or len(set(versions)) < len(versions):
         raise WeightsError(f"a comparison needs two or more different models, not {', '.join(versions) or 'none'}")
     field.require_mpp("The comparison")
     field = field.loaded()
-    plain = [one.card.detector for one in detectors]
-    titles = [card if plain.count(card) == 1 else one.card.name for card, one in zip(plain, detectors, strict=True)]
+    plain = [pipeline.card.detector for pipeline in pipelines]
+    titles = [card if plain.count(card) == 1 else one.name for card, one in zip(plain, pipelines, strict=True)]
     cards, evidence, detections = {}, {}, {}
-    for number, (title, detector) in enumerate(zip(titles, detectors, strict=True)):
-        job = predict(field, detector, device=device, cache=cache)
-        evidence[title] = yield from scaled(job, number, len(detectors), detector.card.name)
-        found = decide(evidence[title], detector.card.decision_rule())
-        detections[title] = with_probability(found, Calibration(detector.card.calibration))
-        cards[title] = detector.card
+    for number, (title, pipeline) in enumerate(zip(titles, pipelines, strict=True)):
+        job = pipeline.look(field, device=device, cache=cache)
+        evidence[title] = yield from scaled(job, number, len(pipelines), pipeline.name)
+        # Calibrated is what a card's own networks say, not a verifier behind them that it does not know.
+        knots = pipeline.card.calibration if pipeline.name == pipeline.card.name else ()
+        detections[title] = with_probability(pipeline.decide(evidence[title]), Calibration(knots))
+        cards[title] = pipeline.card
     pairs = pairwise_agreement(detections, radius_um)
     return Comparison(field, cards, evidence, detections, agree(detections, radius_um), pairs)
 

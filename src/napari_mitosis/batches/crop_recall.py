@@ -12,14 +12,11 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from ..datasets.crops import Crop
-from ..decision.decide import Rule, decide
 from ..fields.field import Field
-from ..inference.predict import predict
-from ..inference.verify import verify
 from ..jobs import Job, Progress, retold
 
 if TYPE_CHECKING:
-    from ..models.registry import Detector
+    from ..inference.pipeline import Pipeline
 
 RECALL_COLUMNS = ("group", "crops", "found", "recall", "low", "high")
 
@@ -34,10 +31,8 @@ class Looked:
 
 def crop_recall(
     crops: Sequence[Crop],
-    detector: Detector,
-    rule: Rule,
+    pipeline: Pipeline,
     *,
-    verifier: Detector | None = None,
     radius_um: float = 7.5,
     device: str = "auto",
 ) -> Job[pd.DataFrame]:
@@ -51,10 +46,8 @@ def crop_recall(
     ----------
     crops : sequence of Crop
         Those without a mitosis at the centre are left out.
-    rule : Rule
-        The one that ships, chosen on other data.
-    verifier : Detector, optional
-        Looks at the candidates once more; `rule` is then the one for both.
+    pipeline : Pipeline
+        With the rule that ships, chosen on other data.
 
     Yields
     ------
@@ -69,14 +62,11 @@ def crop_recall(
     mitotic = [crop for crop in crops if crop.points["label"].iloc[0] == "mitosis"]
     looked = []
     for i, crop in enumerate(mitotic):
-        yield Progress(i, len(mitotic), f"{detector.card.name}: {crop.path.name}")
+        yield Progress(i, len(mitotic), f"{pipeline.name}: {crop.path.name}")
         field = Field.from_array(crop.pixels(), crop.mpp, crop.path.stem)
         tell = partial(_of, i, mitotic)
-        evidence = yield from retold(predict(field, detector, device=device), tell)
-        if verifier is not None:
-            job = verify(field, evidence, verifier, detector.card.decision_rule(), device=device)
-            evidence = yield from retold(job, tell)
-        places = decide(evidence, rule)[["y_um", "x_um"]].to_numpy()
+        evidence = yield from retold(pipeline.look(field, device=device), tell)
+        places = pipeline.decide(evidence)[["y_um", "x_um"]].to_numpy()
         centre = crop.points[["y_px", "x_px"]].iloc[0].to_numpy(dtype=np.float64) * crop.mpp
         looked.append(Looked(crop.group, bool((np.linalg.norm(places - centre, axis=1) <= radius_um).any())))
     groups = sorted({one.group for one in looked})

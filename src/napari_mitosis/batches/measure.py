@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ..datasets.sample import Sample
-from ..decision.decide import Decider, Rule
+from ..decision.decide import Rule
 from ..errors import DatasetError
-from ..inference.verify import predict_verified, verified_rule
 from ..jobs import Job, Progress
 from ..measures.evaluate import Evaluation, FieldResult, average_precision, evaluate, pr_curve
 from ..tables import empty_detections
 from .batch import STEPS_PER_FIELD, scaled
 
 if TYPE_CHECKING:
-    from ..models.registry import Detector
+    from ..inference.pipeline import Pipeline
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,13 +50,11 @@ class Measured:
 
 def measure_model(
     samples: Sequence[Sample],
-    detector: Detector,
+    pipeline: Pipeline,
     radius_um: float,
     *,
-    rule: Rule | None = None,
     mpp: float | None = None,
     device: str = "auto",
-    verifier: Detector | None = None,
 ) -> Job[Measured]:
     """Run a model over annotated fields and compare.
 
@@ -65,17 +62,13 @@ def measure_model(
     ----------
     samples : sequence of Sample
         Fields without mitoses count, too: what is detected there is false.
-    detector : Detector
+    pipeline : Pipeline
     radius_um : float
         Of the matching, in um.
-    rule : Rule, optional
-        The model card's when absent, for use with a verifier where there is one.
     mpp : float, optional
         um/px of all fields, whatever they say themselves.
     device : str
-        As for `inference.predict.predict`.
-    verifier : Detector, optional
-        Looks at each candidate once more.
+        As for `Pipeline.look`.
 
     Yields
     ------
@@ -89,21 +82,20 @@ def measure_model(
     UnknownResolution, FieldError
         For any of the fields: figures of the others alone would mislead.
     """
-    rule = rule or (detector.card.decision_rule() if verifier is None else verified_rule(detector.card, verifier.card))
+    rule = pipeline.rule
     _require_samples(samples)
     kept, everything = [], []
     for number, sample in enumerate(samples):
         field = sample.field if mpp is None else sample.field.with_mpp(mpp)
-        job = predict_verified(field.loaded(), detector, verifier, device=device)
-        decider = Decider((yield from scaled(job, number, len(samples), field.name)))
+        job = pipeline.look(field.loaded(), device=device)
+        decider = pipeline.decider((yield from scaled(job, number, len(samples), field.name)))
         size = field.require_mpp("The comparison")
         kept.append(_result(sample, decider.decide(rule), size))
         everything.append(_result(sample, decider.decide(replace(rule, min_score=0.0)), size))
         total = len(samples) * STEPS_PER_FIELD
         yield Progress((number + 1) * STEPS_PER_FIELD, total, f"{field.name} done")
     curve = pr_curve(everything, radius_um)
-    model = "+".join(one.card.name for one in (detector, verifier) if one is not None)
-    return Measured(model, rule, radius_um, evaluate(kept, radius_um), curve)
+    return Measured(pipeline.name, rule, radius_um, evaluate(kept, radius_um), curve)
 
 
 def measure_table(

@@ -40,16 +40,16 @@ def boxes(
         from ..decision.estimate_boxes import box_rule, estimate_boxes
         from ..errors import WeightsError
         from ..fields.field import open_field
-        from ..inference.predict import predict  # imports torch: `--help` need not wait for it
-        from ..models.registry import list_cards, load_detector
+        from ..inference.pipeline import load_pipeline  # imports torch: `--help` need not wait for it
+        from ..models.registry import list_cards
 
         opened = open_field(field, mpp)
         table = _points_of(field, points)
         known = {card.detector for card in list_cards(models)}
-        detector = load_detector(model or ("partmitosis" if "partmitosis" in known else "segmitos"), models)
-        evidence = run_shown(predict(opened, detector, device=device))
+        pipeline = load_pipeline(model or ("partmitosis" if "partmitosis" in known else "segmitos"), models)
+        evidence = run_shown(pipeline.look(opened, device=device))
         if not evidence.maps:
-            raise WeightsError(f"{detector.card.name} leaves no score map; choose a model that does")
+            raise WeightsError(f"{pipeline.name} leaves no score map; choose a model that does")
         rule = with_wishes(box_rule(evidence), {"threshold": limit})
         frame = estimate_boxes(evidence, table[["y_px", "x_px"]].to_numpy(dtype=float), rule)
         frame.round(3).to_csv(out, index=False)

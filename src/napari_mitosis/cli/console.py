@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -68,3 +69,21 @@ def run_shown(job: Job[T], counts: str | None = None) -> T:
             bar.update(task, completed=step.done, total=step.total or None, description="  ".join(filter(None, words)))
 
         return run(job, on_progress=show)
+
+
+def run_logged(job: Job[T], every_s: float = 60.0) -> T:
+    """Run a long job: a progress bar in a terminal, otherwise a line with the time whenever a minute has passed."""
+    console = stderr()
+    if console.is_terminal:
+        return run_shown(job)
+    last = [float("-inf")]
+
+    def tell(step: Progress) -> None:
+        if time.monotonic() - last[0] < every_s:
+            return
+        last[0] = time.monotonic()
+        figures = "  ".join(f"{name} {value:.4g}" for name, value in step.metrics.items())
+        line = f"{time.strftime('%H:%M:%S')}  {step.done}/{step.total}  {step.message}  {figures}"
+        console.print(line, highlight=False, markup=False)
+
+    return run(job, on_progress=tell)

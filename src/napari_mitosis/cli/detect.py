@@ -15,10 +15,10 @@ from .console import errors_told, run_shown, stderr, stdout
 if TYPE_CHECKING:
     from ..batches.batch import BatchReport
     from ..decision.decide import Rule
-    from ..models.registry import Detector
+    from ..inference.pipeline import Pipeline
 
 INPUTS = typer.Argument(..., metavar="FILES|FOLDER", help="Images, or folders of images.")
-MODEL = typer.Option("segmitos", "--model", help="Detector, or detector@version ('models' lists them).")
+MODEL = typer.Option("segmitos", "--model", help="Model, or model@version ('models' lists them).")
 MODELS = typer.Option(None, "--models", help="Folder of weights and cards, instead of the shipped and your own.")
 OUT = typer.Option(Path("out"), "--out", help="Folder for the results.")
 MPP = typer.Option(None, "--mpp", min=0.01, max=10.0, help="um/px of all files; overrides what they state.")
@@ -91,7 +91,7 @@ def detect_and_tell(
     Parameters
     ----------
     verifier : str, optional
-        See `second_look`; nothing verifies where absent.
+        See `wanted_pipeline`.
 
     Raises
     ------
@@ -100,42 +100,45 @@ def detect_and_tell(
     """
     from ..batches.batch import detect_fields, find_fields  # imports torch: `--help` need not wait for it
     from ..inference.device import choose_device
-    from ..models.registry import load_detector
 
     files = find_fields(inputs, recursive, skip=out)
     choose_device(device)
-    detector = load_detector(model, models)
-    second, rule = second_look(detector, verifier, models)
-    rule = with_wishes(rule, wanted or {})
-    job = detect_fields(files, detector, out, rule=rule, mpp=mpp, device=device, pictures=pictures, verifier=second)
-    report = run_shown(job)
+    pipeline = wanted_pipeline(model, verifier, wanted or {}, models)
+    report = run_shown(detect_fields(files, pipeline, out, mpp=mpp, device=device, pictures=pictures))
     tell(report, out)
     return report
 
 
-def second_look(detector: Detector, name: str | None, models: Path | None) -> tuple[Detector | None, Rule]:
-    """The verifier that was asked for, and the rule to start from.
+def wanted_pipeline(model: str, verifier: str | None, wanted: dict[str, Any], models: Path | None) -> Pipeline:
+    """The pipeline of a model, with what was asked for on the command line.
 
     Parameters
     ----------
-    name : str or None
-        Verifier, or verifier@version; an empty one is that of the detector's card, else deepver. None = no verifier.
+    verifier : str or None
+        Verifier, or verifier@version; an empty one is that of the model's card, else deepver. None = no other than
+        the model's own.
+    wanted : dict
+        See `with_wishes`.
 
     Raises
     ------
     WeightsError
-        If there is no such verifier.
+        If there is no such model or verifier.
     """
-    from ..inference.verify import load_verifier, verified_rule
+    from ..inference.pipeline import load_pipeline
+    from ..models.registry import find_version
 
-    if name is None:
-        return None, detector.card.decision_rule()
-    loaded = load_verifier(name or str(detector.card.verified.get("verifier", "deepver")), models)
-    return loaded, verified_rule(detector.card, loaded.card)
+    if verifier is not None:
+        card, _ = find_version(model, models)
+        if card.is_chain:
+            raise typer.BadParameter(f"{card.detector} verifies its candidates anyway", param_hint="--verify")
+        model = f"{card.name}+{verifier or card.verified.get('verifier', 'deepver')}"
+    pipeline = load_pipeline(model, models)
+    return pipeline.with_rule(with_wishes(pipeline.rule, wanted))
 
 
 def with_wishes(rule: Rule, wanted: dict[str, Any]) -> Rule:
-    """The card's rule with what was asked for on the command line."""
+    """A rule with what was asked for on the command line; what was not stays as it is."""
     return replace(rule, **{name: value for name, value in wanted.items() if value is not None})
 
 

@@ -22,8 +22,7 @@ from .detect import (
     VERIFIER,
     VERIFY,
     parse_threshold,
-    second_look,
-    with_wishes,
+    wanted_pipeline,
 )
 
 if TYPE_CHECKING:
@@ -66,17 +65,14 @@ def evaluate(
         from ..batches.batch import read_detections  # imports torch: `--help` need not wait for it
         from ..batches.measure import measure_model, measure_table, save
         from ..datasets import open_samples
-        from ..models.registry import load_detector
 
         samples = open_samples(folder, kind)
         if detections is not None:
             measured = measure_table(samples, read_detections(detections), radius, source=detections.name, mpp=mpp)
         else:
-            detector = load_detector(model, models)
-            second, rule = second_look(detector, (verifier or "") if verify or verifier else None, models)
-            rule = with_wishes(rule, wanted)
-            job = measure_model(samples, detector, radius, rule=rule, mpp=mpp, device=device, verifier=second)
-            measured = run_shown(job)
+            second = (verifier or "") if verify or verifier else None
+            pipeline = wanted_pipeline(model, second, wanted, models)
+            measured = run_shown(measure_model(samples, pipeline, radius, mpp=mpp, device=device))
         save(measured, out)
     tell(measured, out)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from ..names import safe_name, text_path
 from .console import errors_told, stdout
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def export(
         for row in rows:
             frame = figures_frame(replay(opened.actions(str(row["digest"]))).figures)
             path = out / (_file_name(str(row["name"]), str(row["digest"]), taken) + suffix)
-            image = Path(str(row["path"])).name if row["path"] else str(row["name"])
+            image = text_path(str(row["path"])).name if row["path"] else str(row["name"])
             mpp = float(row["mpp"]) if row["mpp"] == row["mpp"] else None
             facts = FieldFacts(str(row["name"]), image, (int(row["height_px"]), int(row["width_px"])), mpp)
             export_annotations(path, frame, facts, file_format)
@@ -185,7 +185,7 @@ def _named(row: dict[str, Any], text: str) -> bool:
 
 
 def _from_file(row: dict[str, Any], text: str) -> bool:
-    path = Path(str(row["path"]))
+    path = text_path(str(row["path"]))
     return bool(row["path"]) and (path == Path(text).absolute() or path.name == text)
 
 
@@ -195,7 +195,7 @@ def _of_digest(row: dict[str, Any], text: str) -> bool:
 
 def _file_name(name: str, digest: str, taken: set[str]) -> str:
     """A file name for a field, on every system; with its digest where two would be alike."""
-    plain = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", name).strip(" .") or digest[:12]
+    plain = safe_name(name, digest[:12])
     plain = f"{plain}-{digest[:8]}" if plain.lower() in taken else plain
     taken.add(plain.lower())
     return plain

@@ -25,21 +25,18 @@ def recall(
         from ..batches.crop_recall import crop_recall
         from ..datasets.crops import read_crops
         from ..errors import WeightsError
-        from ..models.registry import load_detector
+        from ..inference.pipeline import load_pipeline
+        from ..models.registry import find_version
 
         crops = sorted(read_crops(folder), key=lambda crop: crop.path.name)[::every]
         tables = []
         for name in model:
-            detector = load_detector(name)
-            rule, verifier = detector.card.decision_rule(), None
-            if verify:
-                behind = detector.card.verified_rule()
-                if behind is None:
-                    raise WeightsError(f"the card of {detector.card.name} names no verifier")
-                rule, verifier = behind, load_detector(detector.card.verified["verifier"])
-            table = run_shown(crop_recall(crops, detector, rule, verifier=verifier, device=device))
-            label = detector.card.name if verifier is None else f"{detector.card.name}+{verifier.card.name}"
-            table.insert(0, "model", label)
+            card, _ = find_version(name)
+            if verify and not card.verified:
+                raise WeightsError(f"the card of {card.name} names no verifier")
+            pipeline = load_pipeline(f"{card.name}+{card.verified['verifier']}" if verify else name)
+            table = run_shown(crop_recall(crops, pipeline, device=device))
+            table.insert(0, "model", pipeline.name)
             tables.append(table)
     table = pd.concat(tables, ignore_index=True)
     stdout().print(table.to_string(index=False, float_format="{:.3f}".format), highlight=False, markup=False)

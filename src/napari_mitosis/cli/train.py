@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from .console import errors_told, run_shown, stdout
+from .console import errors_told, run_logged, run_shown, stdout
 
 if TYPE_CHECKING:
     from ..datasets.crops import Crop
@@ -157,6 +157,35 @@ def report(
             markup=False,
         )
     console.print(f"mean F over new slides: {mean_f(measures):.3f}", highlight=False)
+
+
+@app.command("all")
+def train_all(
+    data: Data,
+    out: Out,
+    init: Annotated[Path | None, typer.Option(help="Weights of the trunk to begin a base with.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Whole SegMitos weights to begin with instead of a base.")] = None,
+    seen: Annotated[list[str] | None, typer.Option(help="A field that --start was trained on; never measured.")] = None,
+    base_steps: Annotated[int, typer.Option(help="Steps of the base.")] = 2000,
+    fold_steps: Annotated[int, typer.Option(help="Steps of each fold.")] = 600,
+    final_steps: Annotated[int, typer.Option(help="Steps of the final weights.")] = 900,
+    round_steps: Annotated[int, typer.Option(help="Steps between two points of a learning curve.")] = 200,
+    version: Annotated[str, typer.Option(help="Version of what is published.")] = "1.1.0",
+    seed: Seed = 0,
+    threads: Threads = 0,
+) -> None:
+    """Train, measure and publish everything in one queue. Start it again to go on; several may share OUT."""
+    from ..training.material import read_training_data
+    from ..training.queue import QueuePlan, require_start, stages
+    from ..training.stages import run_stages
+
+    plan = QueuePlan(
+        out, init, start, tuple(seen or ()), base_steps, fold_steps, final_steps, round_steps, version, seed
+    )
+    _start(seed, threads)
+    with errors_told():
+        require_start(plan)
+        run_logged(run_stages(stages(read_training_data(data), plan), out))
 
 
 @app.command("NAME")

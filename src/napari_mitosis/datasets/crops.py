@@ -18,6 +18,10 @@ from .rows import existing_folder, number, read_table
 CROP_MPP = 0.25
 """um/px of all three, about."""
 
+TISSUE = "tissue"
+"""Group of crops in which nothing is annotated: they hold no mitosis, as far as anyone looked."""
+
+_IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 _GROUPS = {"normal": "mitosis", "atypical": "mitosis", "mitosis": "mitosis", "mimic": "mimic"}
 
 
@@ -82,7 +86,7 @@ def read_crops(folder: Path | str) -> list[Crop]:
     crops = []
     for group, label in _GROUPS.items():
         for path in sorted((root / group).glob("*")):
-            if path.suffix.lower() not in (".jpg", ".jpeg", ".png"):
+            if path.suffix.lower() not in _IMAGES:
                 continue
             shape = lazy_field(path, CROP_MPP).shape
             points = _points(listed.get(path.stem, []), shape, label)
@@ -122,3 +126,25 @@ def _points(listed: list[_Point], shape: tuple[int, int], label: str) -> pd.Data
         nearest.insert(0, (*middle, label))
     ys, xs, labels = zip(*nearest, strict=True)
     return annotations_frame(ys, xs, list(labels))
+
+
+def read_tissue(folder: Path | str, mpp: float = CROP_MPP) -> list[Crop]:
+    """Read images of tissue without annotations as crops of the group ``tissue``.
+
+    Parameters
+    ----------
+    folder : path-like
+        Holds images, or a folder ``images`` of them, and need not exist: then there are none.
+    mpp : float
+        um/px of all.
+
+    Raises
+    ------
+    FieldError
+        Naming the image.
+    """
+    root = Path(folder)
+    root = root / "images" if (root / "images").is_dir() else root
+    paths = sorted(path for path in root.glob("*") if path.suffix.lower() in _IMAGES)
+    nothing = annotations_frame([], [])
+    return [Crop(path, nothing, path.stem, TISSUE, lazy_field(path, mpp).shape, mpp) for path in paths]

@@ -5,9 +5,16 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .blobs import Table
-from .evidence import Evidence
+from .evidence import CANDIDATE_COLUMNS, Evidence
+
+
+def side_px(area_um2: NDArray[np.float64], mpp: float) -> NDArray[np.float64]:
+    """Side in pixels of the square box about a circle of an area in um2."""
+    side: NDArray[np.float64] = np.sqrt(area_um2 * 4 / math.pi) / mpp
+    return side
 
 
 def candidate_table(evidence: Evidence, weights: tuple[tuple[str, float], ...], threshold: float) -> Table:
@@ -24,9 +31,9 @@ def candidate_table(evidence: Evidence, weights: tuple[tuple[str, float], ...], 
 
     Returns
     -------
-    ndarray of float64, shape (n, 6 + k)
-        Columns of `tables.DETECTION_COLUMNS`, then the k score and information columns; best fused score
-        first, then by y and x. The area is that of the ellipse in the box.
+    ndarray of float64, shape (n, 8 + k)
+        Columns of `tables.DETECTION_COLUMNS`, height and width of the box in pixels, then the k score and information
+        columns; best fused score first, then by y and x. The area is that of the ellipse in the box.
 
     Raises
     ------
@@ -47,10 +54,10 @@ def candidate_table(evidence: Evidence, weights: tuple[tuple[str, float], ...], 
     shares = dict(weights) or dict.fromkeys(evidence.scores, 1.0)
     share = np.array([shares.get(name, 0.0) for name in evidence.scores])
     fused = np.minimum(scores @ (share / share.sum()), 1.0)
-    y, x, height, width = frame[["y_px", "x_px", "height_px", "width_px"]].to_numpy(dtype=np.float64).T
+    y, x, height, width = frame[list(CANDIDATE_COLUMNS)].to_numpy(dtype=np.float64).T
     area = math.pi / 4 * height * width * evidence.mpp**2
     extra = frame[list(evidence.scores + evidence.information)].to_numpy(dtype=np.float64)
-    table = np.column_stack([y, x, y * evidence.mpp, x * evidence.mpp, fused, area, extra])
+    table = np.column_stack([y, x, y * evidence.mpp, x * evidence.mpp, fused, area, height, width, extra])
     table = table[scores[:, 0] > threshold]
     order = np.lexsort((table[:, 1], table[:, 0], -table[:, 4]))
     return table[order]

@@ -24,7 +24,7 @@ from skimage.filters import threshold_otsu
 from ..tables import DETECTION_COLUMNS
 from .blobs import Blobs, ScoreMap, Table, measure
 from .candidates import candidate_table
-from .evidence import Evidence
+from .evidence import BOX_SIZE, Evidence
 from .peaks import disc_mean, greedy_peaks
 
 
@@ -135,7 +135,8 @@ def decide(evidence: Evidence, rule: Rule) -> pd.DataFrame:
     -------
     DataFrame
         Columns y_px, x_px, y_um, x_um, score (mean of the blob, or fused score of the candidate), area_um2; best
-        score first, then by y, x. Of candidates, their score and information columns follow.
+        score first, then by y, x. Of candidates, height_px and width_px of the box follow, then their score and
+        information columns.
 
     Raises
     ------
@@ -159,9 +160,8 @@ class Decider:
 
     def __init__(self, evidence: Evidence) -> None:
         self.evidence = evidence
-        self._columns = DETECTION_COLUMNS + (
-            () if evidence.candidates is None else evidence.scores + evidence.information
-        )
+        boxes = () if evidence.candidates is None else BOX_SIZE + evidence.scores + evidence.information
+        self._columns = DETECTION_COLUMNS + boxes
         self._fused: tuple[object, ScoreMap] | None = None
         self._smoothed: tuple[object, ScoreMap] | None = None
         self._otsu: tuple[object, float] | None = None
@@ -171,11 +171,16 @@ class Decider:
 
     def decide(self, rule: Rule) -> pd.DataFrame:
         """As the function `decide`."""
-        return _frame(_filtered(self._candidates(rule), rule), self._columns)
+        table = self._candidates(rule)
+        return _frame(table[_passing(table, rule)], self._columns)
 
     def candidates(self, rule: Rule) -> pd.DataFrame:
         """All blobs above the threshold, before area, score and distance are looked at."""
         return _frame(self._candidates(rule), self._columns)
+
+    def kept(self, rule: Rule) -> NDArray[np.bool_]:
+        """Which of `candidates` are the detections, in the same order."""
+        return _passing(self._candidates(rule), rule)
 
     def threshold(self, rule: Rule) -> float:
         """The threshold that the rule means in this field."""
@@ -289,13 +294,12 @@ def _frame(table: Table, columns: tuple[str, ...] = DETECTION_COLUMNS) -> pd.Dat
     return pd.DataFrame(table.copy(), columns=list(columns))
 
 
-def _filtered(table: Table, rule: Rule) -> Table:
-    """The candidates that pass area, score and distance."""
+def _passing(table: Table, rule: Rule) -> NDArray[np.bool_]:
+    """Which of the candidates pass area, score and distance."""
     score, area = table[:, 4], table[:, 5]
     keep = (area > rule.min_area_um2) & (area <= rule.max_area_um2) & (score > rule.min_score)
-    table = table[keep]
-    kept: Table = table[_far_enough(table[:, 2:4], rule.min_distance_um)]
-    return kept
+    keep[keep] = _far_enough(table[keep, 2:4], rule.min_distance_um)
+    return np.asarray(keep)
 
 
 def _far_enough(points_um: Table, distance_um: float) -> NDArray[np.bool_]:
@@ -365,4 +369,5 @@ def decide_per_tile(evidence: Evidence, rule: Rule, tile_px: int) -> pd.DataFram
     score = Decider(evidence).smoothed(rule)
     tile_cells = max(1, round(tile_px / evidence.stride))
     mask = score > threshold_per_tile(score, tile_cells, rule.floor)
-    return _frame(_filtered(_in_field(measure(mask, score), evidence), rule))
+    table = _in_field(measure(mask, score), evidence)
+    return _frame(table[_passing(table, rule)])

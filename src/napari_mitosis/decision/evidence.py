@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 CANDIDATE_COLUMNS: tuple[str, ...] = ("y_px", "x_px", "height_px", "width_px")
 """Centre and size of a candidate's box in field pixels; score columns and information columns follow."""
 
+BOX_SIZE: tuple[str, ...] = CANDIDATE_COLUMNS[2:]
+"""Height and width of a candidate's box in field pixels; detections made of candidates keep them."""
+
 
 @dataclass(frozen=True, eq=False)
 class Evidence:

@@ -13,10 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FieldError, UnknownResolution
-from .pixels import LazyPixels, open_pixels
+from ..names import printable
+from .pixels import MAX_WHOLE_PX, LazyPixels, open_pixels
 from .resolution import check_mpp, sidecar_mpp
+from .slides import SLIDE_SUFFIXES, open_slide
 
 _DIGEST_STRIP_PX = 4 * 2**20
+_SAMPLE_PX = 256
+_SAMPLES_PER_SIDE = 12
+_OVERVIEW_PX = 16 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +45,9 @@ class Field:
     name: str
     path: Path | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", printable(self.name))
+
     @property
     def shape(self) -> tuple[int, int]:
         """(H, W) in pixels."""
@@ -49,12 +57,17 @@ class Field:
     def digest(self) -> str:
         """Hex sha256 of shape and pixels, whatever the file format or um/px; read in strips.
 
+        Of a slide of more than `MAX_WHOLE_PX` pixels, which takes an hour to decode, the overview and a grid of
+        small patches of level 0 stand for the rest.
+
         Raises
         ------
         FieldError
             When the file is damaged.
         """
         height, width = self.shape
+        if height * width > MAX_WHOLE_PX:
+            return self._digest_of_samples()
         strip = max(1, min(height, _DIGEST_STRIP_PX // max(1, width)))
         if isinstance(self.pixels, LazyPixels) and not self.pixels.in_parts:
             strip = max(1, height)
@@ -63,8 +76,40 @@ class Field:
             sha.update(self.read(y0, min(y0 + strip, height), 0, width).data)
         return sha.hexdigest()
 
-    def read(self, y0: int, y1: int, x0: int, x1: int) -> NDArray[np.uint8]:
+    def _digest_of_samples(self) -> str:
+        height, width = self.shape
+        sha = hashlib.sha256(f"samples;{height},{width};".encode())
+        for y0 in np.linspace(0, max(0, height - _SAMPLE_PX), _SAMPLES_PER_SIDE, dtype=int).tolist():
+            for x0 in np.linspace(0, max(0, width - _SAMPLE_PX), _SAMPLES_PER_SIDE, dtype=int).tolist():
+                sha.update(self.read(y0, min(y0 + _SAMPLE_PX, height), x0, min(x0 + _SAMPLE_PX, width)).data)
+        level = len(self.levels) - 1
+        rows, columns = self.levels[level].shape[:2]
+        if rows * columns <= _OVERVIEW_PX:
+            sha.update(self.read(0, rows, 0, columns, level).data)
+        return sha.hexdigest()
+
+    @cached_property
+    def levels(self) -> tuple[Any, ...]:
+        """Arrays of the pyramid, largest first, as lazy as `pixels`, which is the first; of most fields the only one.
+
+        Raises
+        ------
+        FieldError
+            When the file is damaged, changed or gone.
+        """
+        if not isinstance(self.pixels, LazyPixels):
+            return (self.pixels,)
+        return (self.pixels, *self.pixels.levels()[1:])
+
+    def read(self, y0: int, y1: int, x0: int, x1: int, level: int = 0) -> NDArray[np.uint8]:
         """Return a copy of the pixels [y0, y1) x [x0, x1).
+
+        Parameters
+        ----------
+        y0, y1, x0, x1 : int
+            In pixels of the level.
+        level : int
+            Of `levels`; 0 = full resolution.
 
         Returns
         -------
@@ -73,15 +118,16 @@ class Field:
         Raises
         ------
         ValueError
-            When the box does not lie inside the field.
+            When the box does not lie inside the level.
         FieldError
             When the file is damaged, changed or gone.
         """
-        height, width = self.shape
+        pixels = self.pixels if level == 0 else self.levels[level]
+        height, width = pixels.shape[:2]
         if not (0 <= y0 <= y1 <= height and 0 <= x0 <= x1 <= width):
             raise ValueError(f"[{y0}, {y1}) x [{x0}, {x1}) is not inside {self.name}, {height} x {width} px")
         try:
-            return np.array(self.pixels[y0:y1, x0:x1], dtype=np.uint8, order="C")
+            return np.array(pixels[y0:y1, x0:x1], dtype=np.uint8, order="C")
         except FieldError:
             raise
         except Exception as error:
@@ -191,9 +237,9 @@ class Field:
 def open_field(path: str | PathLike[str], mpp: float | None = None) -> Field:
     """Open an image file as a field.
 
-    TIFF (plain, tiled, OME, ImageJ, pyramidal: level 0) of many tiles or strips stays on disk and is
-    decoded where it is read; PNG, BMP, JPEG and TIFF of one strip cannot be read in parts: they are
-    decoded at once.
+    Slides (SVS, NDPI, MRXS, SCN, BIF, DICOM; see `slides.SLIDE_SUFFIXES`) and TIFF of many tiles or strips (plain,
+    tiled, OME, ImageJ, pyramidal) stay on disk and are decoded where they are read; PNG, BMP, JPEG and TIFF of one
+    strip cannot be read in parts: they are decoded at once.
 
     Parameters
     ----------
@@ -223,7 +269,8 @@ def lazy_field(path: str | PathLike[str], mpp: float | None = None) -> Field:
         Naming the file and the reason.
     """
     file = Path(path)
-    pixels, stated = open_pixels(file)
+    slide = open_slide(file) if file.suffix.lower() in SLIDE_SUFFIXES and file.is_file() else None
+    pixels, stated = slide or open_pixels(file)
     try:
         known = check_mpp(mpp) if mpp is not None else sidecar_mpp(file)
     except ValueError as error:

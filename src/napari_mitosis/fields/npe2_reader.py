@@ -10,12 +10,13 @@ from typing import Any
 
 from ..errors import FieldError
 from .field import Field, open_field
-from .pixels import MAX_WHOLE_PX, TiffPixels
+from .pixels import MAX_WHOLE_PX, LazyPixels
+from .slides import SLIDE_SUFFIXES
 
 LayerData = tuple[Any, ...]
 ReaderFunction = Callable[[str | Sequence[str]], list[LayerData]]
 
-SUFFIXES = frozenset({".tif", ".tiff", ".svs", ".png", ".bmp", ".jpg", ".jpeg"})
+SUFFIXES = SLIDE_SUFFIXES | {".tif", ".tiff", ".png", ".bmp", ".jpg", ".jpeg"}
 
 FIELD_KEY = "napari_mitosis_field"
 """Key of the `Field` in the metadata of its Image layer."""
@@ -85,9 +86,9 @@ def field_layer(field: Field, max_px: int = MAX_WHOLE_PX) -> LayerData:
     if field.mpp is not None:
         options |= {"scale": (field.mpp, field.mpp), "units": ("um", "um")}
     height, width = field.shape
-    if height * width <= max_px or not isinstance(field.pixels, TiffPixels):
+    if height * width <= max_px or not isinstance(field.pixels, LazyPixels):
         return field.pixels, options, "image"
-    levels = field.pixels.levels()
+    levels = list(field.levels)
     if math.prod(levels[-1].shape[:2]) > max_px:
         raise FieldError(
             field.path or field.name,

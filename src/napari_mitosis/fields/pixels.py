@@ -44,6 +44,8 @@ class LazyPixels:
         (H, W, 3), from the header.
     in_parts : bool
         Whether a slice costs about as much as its share of the file; else each decodes most of it.
+    magnification : float or None
+        Power of the objective, where the file states it.
 
     Notes
     -----
@@ -52,6 +54,7 @@ class LazyPixels:
 
     dtype: ClassVar[np.dtype[np.uint8]] = np.dtype(np.uint8)
     ndim: ClassVar[int] = 3
+    magnification: float | None = None
 
     def __init__(self, path: Path, height: int, width: int) -> None:
         self.path = path
@@ -67,6 +70,10 @@ class LazyPixels:
     def nbytes(self) -> int:
         """Bytes of the decoded pixels."""
         return self.size
+
+    def levels(self) -> list[LazyPixels]:
+        """All levels of the pyramid, largest first; this one alone where there is no pyramid."""
+        return [self]
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -142,7 +149,7 @@ class TiffPixels(LazyPixels):
             finally:
                 store.close()
 
-    def levels(self) -> list[TiffPixels]:
+    def levels(self) -> list[LazyPixels]:
         """All levels of the pyramid, largest first; this one alone where there is no pyramid.
 
         Raises

@@ -16,18 +16,20 @@ from torch import Tensor, nn
 from ..datasets.sample import Sample
 from ..decision.decide import Rule, decide
 from ..decision.evidence import Evidence
-from ..errors import DatasetError, WeightsError
+from ..errors import DatasetError
 from ..inference.device import choose_device
 from ..jobs import Job, Progress
 from ..models.card import ModelCard
 from ..models.registry import detector_class
 from .child_rule import Choice, choose, count_unit, grid_about
+from .claim import claim
 from .folds import Unit, folds
 from .gate import Judged, Verdict, judge
+from .lock import claimed
 from .looking import Looking, looking
 from .material import Known, Material, annotated, distilled, without
 from .outcome import CHILD_FILE, OUTCOME_FILE, Outcome, read_outcome
-from .plan import FinetunePlan, read_plan
+from .plan import FinetunePlan
 from .tune import WINDOW_PX, TuneRecipe, blend, save_child, seconds_a_step, tune
 
 T = TypeVar("T")
@@ -36,6 +38,18 @@ RECIPE = TuneRecipe()
 
 
 def finetune(plan: FinetunePlan, folder: Path, recipe: TuneRecipe = RECIPE) -> Job[Outcome]:
+    """`finetune_claimed`, with the folder kept from every other process until it ends.
+
+    Raises
+    ------
+    MitosisError
+        If another process fine-tunes in this folder, and as `finetune_claimed`.
+    """
+    with claimed(folder):
+        return (yield from finetune_claimed(plan, folder, recipe))
+
+
+def finetune_claimed(plan: FinetunePlan, folder: Path, recipe: TuneRecipe = RECIPE) -> Job[Outcome]:
     """Train a child of the plan's parent, give it a rule, and compare both.
 
     For each fold of the annotated fields one network is trained on the others; what these make of the fields that
@@ -60,13 +74,13 @@ def finetune(plan: FinetunePlan, folder: Path, recipe: TuneRecipe = RECIPE) -> J
     Raises
     ------
     DatasetError
-        If there is nothing to learn from, or the folder belongs to another plan.
+        If there is nothing to learn from, the folder belongs to another plan, or was changed since it was begun.
     WeightsError
         If the parent is not here or cannot be fine-tuned.
     FieldError
         If a field cannot be read or has other pixels than those that were annotated.
     """
-    _claim(plan, folder)
+    claim(plan, folder)
     if (folder / OUTCOME_FILE).exists():
         return read_outcome(folder)
     began = time.monotonic()
@@ -329,16 +343,3 @@ class _Run:
             ]
             verdict = judge(so_far)
             self.metrics |= {"f": verdict.child.f, "parent_f": verdict.parent.f}
-
-
-def _claim(plan: FinetunePlan, folder: Path) -> None:
-    """Make the folder this plan's own."""
-    if (folder / "plan.json").exists():
-        if read_plan(folder).digest != plan.digest:
-            raise DatasetError(f"{folder} belongs to another fine-tuning; give this one a folder of its own")
-        return
-    if any(f.role not in ("train", "test") for f in plan.fields) or not plan.with_role("train"):
-        raise DatasetError("a fine-tuning needs at least one field to learn from")
-    if not plan.version:
-        raise WeightsError("the new version needs a name")
-    plan.save(folder)

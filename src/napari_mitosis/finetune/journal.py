@@ -13,6 +13,7 @@ from ..annotations.store import Journal
 from ..errors import DatasetError
 from ..models.registry import find_version
 from ..models.versions import next_version
+from ..names import path_text, text_path
 from .plan import FieldPlan, Figure, FinetunePlan
 
 COLUMNS = (
@@ -43,7 +44,7 @@ def journal_fields(journal: Journal) -> pd.DataFrame:
         if not labels and not state.complete:
             continue
         counts = {label: labels.count(label) for label in ("mitosis", "mimic", "unsure")}
-        there = bool(field["path"]) and Path(field["path"]).is_file()
+        there = bool(field["path"]) and text_path(field["path"]).is_file()
         row: dict[str, object] = {str(name): value for name, value in field.items()}
         rows.append(row | counts | {"complete": state.complete, "there": there})
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -151,7 +152,7 @@ def field_plans(snapshot: Snapshot) -> tuple[FieldPlan, ...]:
 
 def _named(known: pd.DataFrame, name: str) -> pd.DataFrame:
     """The rows of a field by its name, its path or the beginning of its digest."""
-    path = str(Path(name).absolute())
+    path = path_text(Path(name).absolute())
     hit = known[(known["name"] == name) | (known["path"] == path) | known["digest"].str.startswith(name)]
     if hit.empty:
         there = ", ".join(known["name"]) or "none"
@@ -164,6 +165,6 @@ def _tissue(journal: Journal, chosen: Sequence[str]) -> tuple[FieldPlan, ...]:
     others = [
         FieldPlan(path=row["path"], name=row["name"], mpp=row["mpp"], digest=row["digest"])
         for row in rows
-        if row["digest"] not in chosen and row["mpp"] > 0 and row["path"] and Path(row["path"]).is_file()
+        if row["digest"] not in chosen and row["mpp"] > 0 and row["path"] and text_path(row["path"]).is_file()
     ]
     return tuple(others[:MOST_TISSUE])

@@ -13,11 +13,11 @@ from ..decision.evidence import Evidence
 from ..errors import WeightsError
 from ..fields.field import Field
 from ..inference.cache import load_evidence, save_evidence
-from ..inference.predict import predict
-from ..inference.verify import verified_rule, verify
+from ..inference.pipeline import Pipeline, load_pipeline, pipeline_of, verified_pipeline
 from ..jobs import Job
 from ..models.card import ModelCard
-from ..models.registry import Detector, detector_class, find_version, load_detector
+from ..models.presets import verified_rule
+from ..models.registry import Detector, detector_class, find_version
 from ..models.trunks import fold_batch_norms
 from ..models.weights import read_state
 
@@ -37,7 +37,7 @@ class Looking:
         The parent's weights.
     rule : Rule
         How the parent decides.
-    front : Detector or None
+    front : Pipeline or None
         What finds the candidates that a verifier examines.
     device : str
     """
@@ -45,7 +45,7 @@ class Looking:
     card: ModelCard
     state: Mapping[str, Tensor]
     rule: Rule
-    front: Detector | None
+    front: Pipeline | None
     device: str
 
     def rule_of(self, card: ModelCard) -> Rule:
@@ -63,12 +63,8 @@ class Looking:
         known = load_evidence(path)
         if known is not None:
             return known
-        if self.front is None:
-            evidence = yield from predict(field, version, device=self.device)
-        else:
-            first = yield from predict(field, self.front, device=self.device)
-            rule = self.front.card.decision_rule()
-            evidence = yield from verify(field, first, version, rule, device=self.device)
+        pipeline = pipeline_of(version) if self.front is None else verified_pipeline(self.front, version)
+        evidence = yield from pipeline.look(field, device=self.device)
         save_evidence(path, evidence)
         return evidence
 
@@ -85,6 +81,6 @@ def looking(parent: str, folder: Path | None, front: str, device: str) -> Lookin
     if card.members:
         members = ", ".join(sorted({m.model for m in card.members}))
         raise WeightsError(f"{card.name} has no weights of its own to train; fine-tune one of its members: {members}")
-    first = load_detector(front or FRONT, folder) if card.kind == "verifier" else None
+    first = load_pipeline(front or FRONT, folder) if card.kind == "verifier" else None
     rule = card.decision_rule() if first is None else verified_rule(first.card, card)
     return Looking(card, read_state(path), rule, first, device)

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from ..datasets.sample import Sample
-from ..errors import DatasetError, FieldError
+from ..errors import DatasetError, FieldError, brief
 from ..fields.field import lazy_field
+from ..models.card import VERSION
+from ..names import text_path
 from ..tables import annotations_frame
 
 PLAN_FILE = "plan.json"
@@ -23,8 +25,8 @@ class Figure(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    y_px: float
-    x_px: float
+    y_px: FiniteFloat
+    x_px: FiniteFloat
     label: Literal["mitosis", "mimic", "unsure"]
 
 
@@ -50,7 +52,7 @@ class FieldPlan(BaseModel):
 
     path: str
     name: str
-    mpp: float = Field(gt=0)
+    mpp: FiniteFloat = Field(ge=0.01, le=20)
     digest: str = ""
     complete: bool = False
     role: Literal["train", "test"] = "train"
@@ -64,7 +66,7 @@ class FieldPlan(BaseModel):
         FieldError
             If the file cannot be read, or holds other pixels than those that were annotated.
         """
-        field = lazy_field(Path(self.path), mpp=self.mpp).renamed(self.name)
+        field = lazy_field(text_path(self.path), mpp=self.mpp).renamed(self.name)
         if self.digest and field.digest != self.digest:
             raise FieldError(self.path, "its pixels are not those that were annotated")
         return Sample(field, self.annotations())
@@ -109,12 +111,12 @@ class FinetunePlan(BaseModel):
     parent: str
     parent_folder: str = ""
     front: str = ""
-    version: str
+    version: str = Field(max_length=100, pattern=VERSION)
     fields: tuple[FieldPlan, ...]
     tissue: tuple[FieldPlan, ...] = ()
-    minutes: float = Field(default=5.0, gt=0)
+    minutes: FiniteFloat = Field(default=5.0, gt=0)
     device: str = "auto"
-    threads: int = Field(default=0, ge=0)
+    threads: int = Field(default=0, ge=0, le=1024)
     seed: int = 0
     snapshot: str = ""
     steps: int = Field(default=0, ge=0)
@@ -147,4 +149,4 @@ def read_plan(folder: Path) -> FinetunePlan:
     try:
         return FinetunePlan.model_validate_json((folder / PLAN_FILE).read_text(encoding="utf-8"))
     except (OSError, ValidationError, ValueError) as error:
-        raise DatasetError(f"{folder.name} holds no readable plan of a fine-tuning: {error}") from error
+        raise DatasetError(f"{folder.name} holds no readable plan of a fine-tuning: {brief(error)}") from error

@@ -17,7 +17,6 @@ import json
 import logging
 import os
 import signal
-import sqlite3
 import sys
 import threading
 import time
@@ -28,8 +27,9 @@ from typing import Any, TextIO
 
 from ..errors import Cancelled, MitosisError
 from ..jobs import Job, Progress, run
+from .lock import claimed
 
-PROGRESS_FILE, LOG_FILE, LOCK_FILE = "progress.jsonl", "log.txt", "running.lock"
+PROGRESS_FILE, LOG_FILE = "progress.jsonl", "log.txt"
 
 EXITS: Mapping[str, int] = MappingProxyType(
     {"finished": 0, "crashed": 1, "failed": 3, "cancelled": 4, "memory": 5, "disk": 6}
@@ -124,29 +124,6 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-@contextlib.contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Keep other processes from running the same fine-tuning; the lock ends with this process, however it ends.
-
-    Raises
-    ------
-    MitosisError
-        If it is running already.
-    """
-    lock = sqlite3.connect(folder / LOCK_FILE, timeout=2, isolation_level=None)
-    try:
-        lock.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError as error:
-        lock.close()
-        if "locked" not in str(error):
-            raise
-        raise MitosisError("This fine-tuning is running already, in another window.") from error
-    try:
-        yield
-    finally:
-        lock.close()
-
-
 def default_threads() -> int:
     """One processor core less than there are: that one is the viewer's."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -158,12 +135,12 @@ def finetuning(folder: Path) -> Job[None]:
     yield Progress(0, 0, "starting")
     import torch
 
-    from .job import finetune
+    from .job import finetune_claimed
     from .plan import read_plan
 
     plan = read_plan(folder)
     torch.set_num_threads(plan.threads or default_threads())
-    yield from finetune(plan, folder)
+    yield from finetune_claimed(plan, folder)
 
 
 def _listen(words: TextIO, stop: Callable[[], None]) -> None:

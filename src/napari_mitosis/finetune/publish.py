@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -12,7 +11,7 @@ from ..errors import DatasetError, WeightsError
 from ..models.card import ModelCard, read_card
 from ..models.registry import installed, user_folder
 from ..models.versions import next_version
-from .outcome import CHILD_FILE, read_outcome
+from .outcome import CHILD_FILE, file_sha256, read_outcome
 
 
 def publish_child(run: Path, folder: Path | None = None) -> str:
@@ -35,7 +34,7 @@ def publish_child(run: Path, folder: Path | None = None) -> str:
     """
     card, weights = _child(run)
     place = folder or user_folder()
-    sha256 = _sha256(weights)
+    sha256 = file_sha256(weights)
     known = {(one.detector, one.version): one.sha256 for one, _ in installed(folder)}
     for (detector, version), sha in known.items():
         if (detector, sha) == (card.detector, sha256):
@@ -67,14 +66,7 @@ def _child(run: Path) -> tuple[ModelCard, Path]:
         card, weights = read_outcome(run).card, run / CHILD_FILE
     except DatasetError as error:
         raise WeightsError(f"{run.name} holds no finished fine-tuning: {error}") from error
-    if not weights.is_file():
-        raise WeightsError(f"{run.name} holds no finished fine-tuning: {weights.name} is missing")
     return card, weights
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync(path: Path) -> None:

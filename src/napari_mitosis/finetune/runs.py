@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ import platformdirs
 
 from ..errors import MitosisError
 from ..jobs import Progress
-from .process import LOCK_FILE, LOG_FILE, PROGRESS_FILE
+from .lock import is_running
+from .process import LOG_FILE, PROGRESS_FILE
 
 DISMISSED_FILE = "dismissed"
 TAIL_BYTES = 4000
@@ -118,23 +118,8 @@ def read_run(folder: Path) -> Run | None:
             running=is_running(folder),
             dismissed=(folder / DISMISSED_FILE).is_file(),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return None
-
-
-def is_running(folder: Path) -> bool:
-    """Whether a process works on the fine-tuning in this folder."""
-    path = folder / LOCK_FILE
-    if not path.is_file():
-        return False
-    lock = sqlite3.connect(path, timeout=0, isolation_level=None)
-    try:
-        lock.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError:
-        return True
-    finally:
-        lock.close()
-    return False
 
 
 def read_progress(folder: Path) -> list[Progress]:
@@ -143,7 +128,7 @@ def read_progress(folder: Path) -> list[Progress]:
     Some ten thousand lines at the most, tens of milliseconds: not for the thread of a window.
     """
     try:
-        lines = (folder / PROGRESS_FILE).read_text(encoding="utf-8").splitlines()
+        lines = (folder / PROGRESS_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
     return [progress for event in _events(lines) if (progress := progress_of(event)) is not None]
@@ -157,7 +142,7 @@ def event_of(line: str) -> dict[str, Any] | None:
     """The event that a line tells, or None where it is no line of a trainer."""
     try:
         event = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return event if isinstance(event, dict) and "event" in event else None
 
@@ -166,7 +151,11 @@ def progress_of(event: dict[str, Any]) -> Progress | None:
     """The progress that an event tells, or None where it tells something else."""
     if event.get("event") != "progress":
         return None
-    return Progress(int(event["done"]), int(event["total"]), str(event["message"]), dict(event["metrics"]))
+    try:
+        metrics = {str(name): float(value) for name, value in event["metrics"].items()}
+        return Progress(int(event["done"]), int(event["total"]), str(event["message"]), metrics)
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
+        return None
 
 
 def log_tail(folder: Path, lines: int = 12) -> str:

@@ -22,6 +22,7 @@ from ..training.augment import Augmentation, centroid_batch
 from ..training.checkpoint import save_tensors
 from ..training.fit import FitOptions, fit_steps
 from ..training.recipe import FIELDS_WINDOW_PX
+from ..training.stain import Colour
 from .material import Material
 
 
@@ -59,7 +60,12 @@ class TuneRecipe:
     blends: tuple[float, ...] = (0.0, 0.5, 1.0)
     augmentation: Augmentation = field(
         default_factory=lambda: Augmentation(
-            crop_px=128, zoom=(0.85, 1.2), stain=0.1, blur_share=0.2, jpeg_share=0.3, jpeg_quality=(60, 95)
+            crop_px=128,
+            zoom=(0.85, 1.2),
+            colour=Colour(stain=0.1),
+            blur_share=0.2,
+            jpeg_share=0.3,
+            jpeg_quality=(60, 95),
         )
     )
 

@@ -62,7 +62,8 @@ def why_job(
     """
     from ..inference.references import EmbeddingNetwork, look_at, nearest, reference_figures, together
 
-    detector: Any = yield from session.loading(model)
+    pipeline = yield from session.loading(model)
+    detector: Any = getattr(pipeline, "detector", None)
     if not isinstance(getattr(detector, "network", None), EmbeddingNetwork):
         raise MitosisError(f"{model} does not compare figures with known ones; MSSN does.")
     known: list[References] = []

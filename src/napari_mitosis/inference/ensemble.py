@@ -1,4 +1,4 @@
-"""Several detectors look at a field; their candidates become one table of calibrated probabilities.
+"""What several detectors found becomes one table of calibrated probabilities.
 
 Each member's candidates are made by a loose rule, their scores turned into probabilities, and candidates of
 several members that mean one figure put together (`agreement`). The score columns of the result are these
@@ -7,95 +7,22 @@ probabilities, so a rule weighs the members and cuts the weighted mean without a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from ..decision.decide import Rule, decide
+from ..decision.candidates import side_px
+from ..decision.decide import Rule
 from ..decision.evidence import CANDIDATE_COLUMNS, Evidence
-from ..fields.field import Field
-from ..jobs import Job, Progress, retold
 from ..measures.agreement import group
 from ..measures.calibrate import Calibration
-from ..models.registry import Ensemble
-from .cache import EvidenceCache
-from .predict import predict
-from .verify import verify
 
 SUREST = "surest"
 """First score column of an ensemble: the highest probability that any member gives. It has no weight of its own."""
 
 MIN_DISTANCE_UM = 6.0
 """Of two figures of an ensemble that are nearer the better one stays."""
-
-_STEPS = 100
-
-
-def predict_ensemble(
-    field: Field,
-    ensemble: Ensemble,
-    *,
-    device: str = "auto",
-    tile_px: int | None = None,
-    poses: int | None = None,
-    cache: EvidenceCache | None = None,
-) -> Job[Evidence]:
-    """Let every member of an ensemble look at a field, and put together what they found.
-
-    Parameters
-    ----------
-    field : Field
-    ensemble : Ensemble
-    device, tile_px, poses : see `predict`
-        For each member.
-    cache : EvidenceCache, optional
-        Holds the evidence of each member, so that what one detector saw serves the ensemble.
-
-    Yields
-    ------
-    Progress
-        In hundredths of a member or verifier.
-
-    Returns
-    -------
-    Evidence
-        Candidates with the score columns `SUREST` and one for each member (0 where it found nothing), and
-        ``found_by``, the number of members that did.
-
-    Raises
-    ------
-    UnknownResolution, FieldError, MitosisError, ValueError
-        As `predict`.
-    """
-    mpp = field.require_mpp(f"Detection with {ensemble.card.name}")
-    total = len(ensemble.members) + sum(verifier is not None for verifier in ensemble.verifiers)
-    number = 0
-    tables: dict[str, pd.DataFrame] = {}
-    parts = zip(ensemble.card.members, ensemble.members, ensemble.verifiers, strict=True)
-    for member, detector, verifier in parts:
-        job = predict(field, detector, device=device, tile_px=tile_px, poses=poses, cache=cache)
-        evidence = yield from _part(job, number, total)
-        number += 1
-        if verifier is not None:
-            seen = verify(field, evidence, verifier, detector.card.decision_rule(), device=device)
-            evidence = yield from _part(seen, number, total)
-            number += 1
-        tables[member.name] = with_probability(
-            decide(evidence, member.decision_rule()), Calibration(member.calibration)
-        )
-    return combine(tables, field.shape, mpp, ensemble.card.name, field.digest)
-
-
-def _part(job: Job[Evidence], number: int, total: int) -> Job[Evidence]:
-    """The job of one member, told as a part of the whole."""
-
-    def tell(step: Progress) -> Progress:
-        share = min(1.0, step.done / step.total) if step.total else 0.0
-        return Progress(number * _STEPS + int(share * _STEPS), total * _STEPS, step.message, step.metrics)
-
-    return retold(job, tell)
 
 
 def with_probability(detections: pd.DataFrame, calibration: Calibration) -> pd.DataFrame:
@@ -129,7 +56,7 @@ def combine(
         scores[row, 1 + member[rows]] = every[rows, 3]
     scores[:, 0] = scores[:, 1:].max(axis=1, initial=0.0)
     y, x, area, _ = every[[rows[0] for rows in figures]].T if figures else np.zeros((4, 0))
-    side = np.sqrt(area * 4 / math.pi) / mpp  # of a round box of the surest member's area
+    side = side_px(area, mpp)  # of the surest member's area
     found_by = np.array([len(rows) for rows in figures], dtype=np.float64)
     frame = pd.DataFrame(
         np.column_stack([y, x, side, side, scores, found_by]), columns=[*CANDIDATE_COLUMNS, SUREST, *names, "found_by"]

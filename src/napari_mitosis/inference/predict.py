@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..decision.evidence import Evidence
 from ..fields.field import Field
 from ..jobs import Job, Progress
-from ..models.registry import BoxNetwork, DenseNetwork, Detector, Ensemble, ExaminingNetwork, JoiningNetwork
+from ..models.registry import BoxNetwork, DenseNetwork, Detector, ExaminingNetwork, JoiningNetwork
 from .cache import EvidenceCache
 from .device import available_devices, choose_device, inference_on
 from .examine import examine_points
@@ -46,7 +46,7 @@ def predict(
 
     The field is brought to the um/px of the model's card, cut into tiles with halo, scored and stitched. Boxes
     are collected over the tiles; a second stage then looks at each candidate. Where the device runs out of
-    memory, tiles are halved and the work goes on. The members of an ensemble look one after the other.
+    memory, tiles are halved and the work goes on.
 
     Parameters
     ----------
@@ -85,15 +85,8 @@ def predict(
         If `poses` is not from 1 to 8, or `only` names what cannot be selected.
     """
     mpp = field.require_mpp(f"Detection with {detector.card.name}")
-    if isinstance(detector, Ensemble):
-        if only is not None:
-            raise ValueError(f"{detector.card.name} has no score maps to select")
-        from .ensemble import predict_ensemble  # which asks `predict` for each member
-
-        return (yield from predict_ensemble(field, detector, device=device, tile_px=tile_px, poses=poses, cache=cache))
     place = choose_device(device)
-    if field.shape[0] * field.shape[1] <= _IN_MEMORY_PX:
-        field = field.loaded()  # JPEG and PNG are decoded whole at each read
+    field = in_memory(field)
     card = detector.card
     size = tile_px or card.tile_px
     poses = card.poses if poses is None else poses
@@ -121,6 +114,11 @@ def predict(
     if cache is not None:
         cache.put(key, evidence)
     return evidence
+
+
+def in_memory(field: Field) -> Field:
+    """The field, decoded once where it is small: JPEG and PNG are decoded whole at each read."""
+    return field.loaded() if field.shape[0] * field.shape[1] <= _IN_MEMORY_PX else field
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ class Grid:
     smoothing_um: tuple[float, ...] = (0.5, 1.0, 1.5)
     threshold: tuple[float | Literal["otsu"], ...] = ("otsu", 0.2, 0.3, 0.4, 0.5)
     min_distance_um: tuple[float, ...] = (6.0, 9.0)
-    min_area_um2: tuple[float, ...] = (5.0, 10.0, 15.0, 20.0, 25.0, 30.0)
+    min_area_um2: tuple[float, ...] = (5.0, 15.0, 25.0, 35.0, 45.0, 55.0, 65.0)
     min_score: tuple[float, ...] = tuple(np.round(np.arange(0.2, 0.96, 0.025), 3).tolist())
     weights: tuple[tuple[tuple[str, float], ...], ...] = ((),)
     disc_um: tuple[float, ...] = (2.5,)
@@ -120,7 +120,9 @@ def count_grid(
     return counts
 
 
-def choose_rule(counts: Sequence[NDArray[np.int64]], mitoses: int, base: Rule, grid: Grid) -> tuple[Rule, pd.DataFrame]:
+def choose_rule(
+    counts: Sequence[NDArray[np.int64]] | Sequence[NDArray[np.float64]], mitoses: float, base: Rule, grid: Grid
+) -> tuple[Rule, pd.DataFrame]:
     """The rule in the middle of the best plateau of pooled F.
 
     F is averaged over neighbouring areas and scores (Gaussian weights, 3.5 um2 and 0.05 wide) before its
@@ -130,8 +132,8 @@ def choose_rule(counts: Sequence[NDArray[np.int64]], mitoses: int, base: Rule, g
     Parameters
     ----------
     counts : sequence of ndarray
-        Of `count_grid`, one a field.
-    mitoses : int
+        Of `count_grid`, one a field; they may be weighed, if `mitoses` is so, too.
+    mitoses : float
         In all of these fields.
 
     Returns
@@ -149,9 +151,10 @@ def choose_rule(counts: Sequence[NDArray[np.int64]], mitoses: int, base: Rule, g
         raise ValueError("a rule can only be chosen on fields with mitoses")
     total = np.sum(counts, axis=0)
     tp, fp = total[..., 0], total[..., 1]
-    f = 2 * tp / np.maximum(tp + fp + mitoses, 1)
+    f = 2 * tp / np.maximum(tp + fp + mitoses, 1e-9)
     sigma = (0, 0, 0, _AREA_SIGMA_UM2 / _step(grid.min_area_um2), _SCORE_SIGMA / _step(grid.min_score))
     plateau = ndimage.gaussian_filter(f, sigma, mode="nearest")
+    plateau[:, _idle(grid)[:, None, None, :].repeat(grid.shape[2], 1).repeat(grid.shape[3], 2)] = -1
     order = np.lexsort((_from_middle(plateau), -plateau.round(9).ravel()))[:50]
     places = [np.unravel_index(i, grid.shape) for i in order]
     rows = []
@@ -173,6 +176,13 @@ def choose_rule(counts: Sequence[NDArray[np.int64]], mitoses: int, base: Rule, g
             }
         )
     return as_stated(grid.rule(base, [int(i) for i in places[0]])), pd.DataFrame(rows)
+
+
+def _idle(grid: Grid) -> NDArray[np.bool_]:
+    """Score thresholds below the map's own, which nothing can fail, but for the highest; (thresholds, scores)."""
+    own = np.array([0.0 if value == "otsu" else value for value in grid.threshold])
+    following = np.append(np.asarray(grid.min_score)[1:], np.inf)
+    return np.asarray(following[None, :] <= own[:, None])
 
 
 def as_stated(rule: Rule) -> Rule:

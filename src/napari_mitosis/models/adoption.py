@@ -8,10 +8,14 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..errors import WeightsError
+from pydantic import TypeAdapter
+
+from ..errors import WeightsError, brief
 
 ADOPTED_FILE = "adopted.json"
 """Name of the file; a card it is not."""
+
+_CHOICES = TypeAdapter(dict[str, tuple[str, ...]])
 
 
 def read_adopted(folder: Path) -> dict[str, tuple[str, ...]]:
@@ -24,13 +28,13 @@ def read_adopted(folder: Path) -> dict[str, tuple[str, ...]]:
     """
     path = folder / ADOPTED_FILE
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {str(detector): tuple(str(name) for name in names) for detector, names in content.items() if names}
+        content = _CHOICES.validate_json(path.read_bytes())
+        return {detector: names for detector, names in content.items() if names}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise WeightsError(
-            f"{path} cannot be read ({error}). Delete it to go back to the versions that came with the program."
+            f"{path} cannot be read ({brief(error)}). Delete it to go back to the versions that came with the program."
         ) from error
 
 

@@ -6,16 +6,25 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator
 
 from ..decision.decide import Rule
-from ..errors import WeightsError
+from ..errors import WeightsError, brief
+from .adoption import ADOPTED_FILE
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+"""Of a detector: it becomes part of a file's name, so nothing in it may lead elsewhere."""
+
+VERSION = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
+
+MAX_CARD_BYTES = 2**20
+"""Cards are some kilobytes long; what is larger is no card."""
 
 
 class Measure(BaseModel):
     """One measured result: precision, recall and F with its 95 % interval, and on what."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str = Field(description="what was measured, such as 'icpr2012, protocol S, 4 folds pooled'")
     fields: int
@@ -42,12 +51,18 @@ class Member(BaseModel):
         Knots of the map from its scores under that rule to probabilities.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     model: str
     verifier: str = ""
     rule: dict[str, Any]
     calibration: tuple[tuple[float, float], ...]
+
+    @field_validator("rule")
+    @classmethod
+    def _rule_can_be_meant(cls, values: dict[str, Any]) -> dict[str, Any]:
+        _rule(values)
+        return values
 
     @property
     def name(self) -> str:
@@ -81,24 +96,25 @@ class ModelCard(BaseModel):
         Knots (score, probability) of the map from a detection's score to the probability that it is a mitosis;
         empty where nothing was measured.
     members : tuple of Member
-        Of an ensemble, which has no weights of its own.
+        Of an ensemble, which has no weights of its own; of a chain (`presets`) the one detector with its verifier.
     finetuned : dict
         Of a version that learnt from a reader's corrections: how, from what, and how it compares with its parent.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    detector: str
+    detector: str = Field(max_length=60, pattern=NAME)
     kind: Literal["detector", "verifier"] = "detector"
     config: str
-    version: str
+    version: str = Field(max_length=100, pattern=VERSION)
     parent: str | None = None
     title: str
-    mpp: float = Field(gt=0)
-    tile_px: int = Field(gt=0)
-    halo_px: int = Field(ge=0)
+    # Bounds far beyond any network, within which a field still ends in bearable time and memory.
+    mpp: FiniteFloat = Field(ge=0.05, le=10)
+    tile_px: int = Field(ge=32, le=16_384)
+    halo_px: int = Field(ge=0, le=2_048)
     poses: int = Field(default=1, ge=1, le=8, description="rotations and mirror images whose scores are averaged")
-    parameters: int
+    parameters: int = Field(ge=0)
     rule: dict[str, Any]
     rule_chosen_on: str
     verified: dict[str, Any] = Field(default_factory=dict)
@@ -113,10 +129,31 @@ class ModelCard(BaseModel):
     notes: str = ""
     sha256: str = ""
 
+    @field_validator("rule")
+    @classmethod
+    def _rule_can_be_meant(cls, values: dict[str, Any]) -> dict[str, Any]:
+        _rule(values)
+        return values
+
+    @field_validator("verified")
+    @classmethod
+    def _verified_can_be_meant(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if values:
+            names = [values.get(key, "") for key in ("verifier", "detector")]
+            if not isinstance(values.get("rule"), dict) or not all(isinstance(name, str) for name in names):
+                raise ValueError("it must name a verifier or a detector, and hold the rule of both")
+            _rule(values["rule"])
+        return values
+
     @property
     def name(self) -> str:
         """``detector@version``, the name that results carry."""
         return f"{self.detector}@{self.version}"
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether it names a detector with its verifier (`presets`) and no weights of its own."""
+        return len(self.members) == 1
 
     def decision_rule(self) -> Rule:
         """The rule this card's thresholds make."""
@@ -137,7 +174,10 @@ class ModelCard(BaseModel):
 
 def _rule(values: dict[str, Any]) -> Rule:
     # JSON knows no infinity: an absent upper bound comes back as null, and is the rule's own default.
-    return Rule(**{name: value for name, value in values.items() if value is not None})
+    try:
+        return Rule(**{name: value for name, value in values.items() if value is not None})
+    except (TypeError, OverflowError) as error:  # an unknown name, or the wrong type
+        raise ValueError(f"its rule cannot be read: {error}") from error
 
 
 def read_card(path: Path) -> ModelCard:
@@ -149,6 +189,31 @@ def read_card(path: Path) -> ModelCard:
         If the file is missing or is no model card.
     """
     try:
-        return ModelCard.model_validate_json(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            text = file.read(MAX_CARD_BYTES + 1)
+        if len(text) > MAX_CARD_BYTES:
+            raise ValueError(f"it is larger than {MAX_CARD_BYTES:,} bytes")
+        return ModelCard.model_validate_json(text)
     except (OSError, ValidationError, ValueError) as error:
-        raise WeightsError(f"{path.name} is not a readable model card: {error}") from error
+        raise WeightsError(f"{path.name} is not a readable model card: {brief(error)}") from error
+
+
+def cards_in(folder: Path) -> tuple[list[tuple[Path, ModelCard]], list[str]]:
+    """The cards of a folder, and why other JSON files in it are none: a stray file takes no model away.
+
+    Returns
+    -------
+    cards : list of (Path, ModelCard)
+        By file name.
+    strays : list of str
+        A sentence for each.
+    """
+    cards, strays = [], []
+    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+        if path.name == ADOPTED_FILE or not path.is_file():
+            continue
+        try:
+            cards.append((path, read_card(path)))
+        except WeightsError as error:
+            strays.append(str(error))
+    return cards, strays

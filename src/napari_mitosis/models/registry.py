@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast, runtime_checkable
 import platformdirs
 
 from ..errors import WeightsError
-from .adoption import ADOPTED_FILE, read_adopted
-from .card import ModelCard, read_card
+from .adoption import read_adopted
+from .card import ModelCard, cards_in
+from .presets import preset_cards
 
 if TYPE_CHECKING:
     import numpy as np
@@ -240,30 +241,6 @@ class Detector:
         return sha.hexdigest()
 
 
-@dataclass(eq=False)
-class Ensemble(Detector):
-    """Several detectors whose calibrated scores are fused; the members of its card, loaded.
-
-    Attributes
-    ----------
-    network : nn.ModuleList
-        The networks of its members.
-    members : tuple of Detector
-    verifiers : tuple of Detector or None
-        What looks at the candidates of each member.
-    """
-
-    members: tuple[Detector, ...]
-    verifiers: tuple[Detector | None, ...]
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Sha256 of what its members are and how they are fused."""
-        parts = [one.fingerprint for one in (*self.members, *self.verifiers) if one is not None]
-        parts += [member.model_dump_json() for member in self.card.members]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
 def user_folder() -> Path:
     """Where a user's own model versions are kept: ``NAPARI_MITOSIS_MODELS``, else in the user's data folder.
 
@@ -278,20 +255,33 @@ def user_folder() -> Path:
 def installed(folder: Path | None = None) -> list[tuple[ModelCard, Path]]:
     """Every card with the path of its weights: shipped ones first, then the user's; or `folder`'s only.
 
-    An ensemble counts where all of its members are.
+    An ensemble counts where all of its members are, and so does a chain of `presets`; both have no weights there.
     """
     shipped = Path(str(resources.files("napari_mitosis") / "weights"))
     places = [shipped, user_folder()] if folder is None else [folder]
     found = []
     for place in places:
-        for path in sorted(place.glob("*.json")) if place.is_dir() else ():
-            if path.name == ADOPTED_FILE:
-                continue
-            weights, card = path.with_suffix(".safetensors"), read_card(path)
+        cards, strays = cards_in(place)
+        for stray in strays:
+            _log.warning("%s: %s", place, stray)
+        for path, card in cards:
+            weights = path.with_suffix(".safetensors")
             if weights.is_file() or card.members:
                 found.append((card, weights))
-    known = {card.name for card, _ in found if not card.members}
-    return [(card, path) for card, path in found if _needed(card) <= known]
+    single = [card for card, _ in found if not card.members]
+    known = {card.name for card in single}
+    adopted = read_adopted(folder or user_folder())
+    preferred = {
+        card.detector: card for card in sorted(single, key=lambda card: _preference(card, adopted.get(card.detector)))
+    }
+    chains = [(card, shipped / f"{card.detector}.safetensors") for card in preset_cards(preferred)]
+    return [*((card, path) for card, path in found if _needed(card) <= known), *chains]
+
+
+def _preference(card: ModelCard, adopted: Sequence[str] | None) -> tuple[bool, bool, tuple[tuple[int, str], ...]]:
+    """Sort key of the versions of one detector; the last is what its plain name means."""
+    is_adopted = bool(adopted) and card.name == (adopted or ("",))[-1]
+    return is_adopted, not card.finetuned, version_key(card.version)
 
 
 def _needed(card: ModelCard) -> set[str]:
@@ -322,7 +312,7 @@ def list_cards(folder: Path | None = None) -> list[ModelCard]:
 def version_key(version: str) -> tuple[tuple[int, str], ...]:
     """Sort key under which 1.10.0 comes after 1.9.0, and 1.9.0+tuned.2 between them."""
     parts = version.replace("-", ".").replace("+", ".+.").split(".")
-    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in parts)
+    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts)
 
 
 def find_version(name: str, folder: Path | None = None) -> tuple[ModelCard, Path]:
@@ -347,8 +337,8 @@ def find_version(name: str, folder: Path | None = None) -> tuple[ModelCard, Path
     if not matches:
         known = ", ".join(card.name for card in list_cards(folder)) or "none"
         raise WeightsError(f"there are no weights for '{name}'; there are: {known}")
-    adopted = read_adopted(folder or user_folder()).get(detector, ("",))[-1]
-    return max(matches, key=lambda m: (m[0].name == adopted, not m[0].finetuned, version_key(m[0].version)))
+    adopted = read_adopted(folder or user_folder()).get(detector)
+    return max(matches, key=lambda match: _preference(match[0], adopted))
 
 
 def load_detector(name: str = "segmitos", folder: Path | None = None) -> Detector:
@@ -361,19 +351,15 @@ def load_detector(name: str = "segmitos", folder: Path | None = None) -> Detecto
     folder : Path, optional
         Where to look, instead of the shipped and the user's models.
 
-    Returns
-    -------
-    Detector
-        An `Ensemble` where the card has members.
-
     Raises
     ------
     WeightsError
-        If there is no such version, its file is damaged or does not fit the network.
+        If there is no such version, its file is damaged or does not fit the network, or it is made of several
+        versions (an ensemble, a chain): `inference.pipeline.load_pipeline` loads these.
     """
     card, path = find_version(name, folder)
     if card.members:
-        return _load_ensemble(card, folder)
+        raise WeightsError(f"{card.name} is made of several networks; load it with load_pipeline('{name}')")
     from .trunks import fold_batch_norms
     from .weights import file_sha256, load_weights
 
@@ -382,13 +368,3 @@ def load_detector(name: str = "segmitos", folder: Path | None = None) -> Detecto
     network = detector_class(card.detector).build(card.config)
     load_weights(network, path)
     return Detector(card, fold_batch_norms(network.eval()))
-
-
-def _load_ensemble(card: ModelCard, folder: Path | None) -> Ensemble:
-    """The members of an ensemble, and their verifiers."""
-    from torch import nn
-
-    members = tuple(load_detector(member.model, folder) for member in card.members)
-    verifiers = tuple(load_detector(m.verifier, folder) if m.verifier else None for m in card.members)
-    network = nn.ModuleList(one.network for one in (*members, *verifiers) if one is not None)
-    return Ensemble(card, network, members, verifiers)

@@ -109,7 +109,7 @@ def next_version(parent: str, folder: Path | None = None) -> str:
     detector, _, version = parent.partition("@")
     stem = f"{version.partition(TUNED)[0]}{TUNED}"
     taken = [card.version.removeprefix(stem) for card in versions(detector, folder) if card.version.startswith(stem)]
-    return f"{stem}{1 + max((int(number) for number in taken if number.isdigit()), default=0)}"
+    return f"{stem}{1 + max((int(number) for number in taken if number.isdecimal()), default=0)}"
 
 
 def _standard(detector: str, folder: Path | None) -> str | None:

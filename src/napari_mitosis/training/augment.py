@@ -7,7 +7,8 @@ because scanners and compression differ more than the paper's four data sets.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -17,26 +18,56 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..datasets.labels import BACKGROUND, IGNORED, concentric_labels, random_radii
+from .stain import COLOUR, Colour, StainBank, disturb_colour
 from .windows import Window
-
-# Unit optical densities of haematoxylin, eosin and a residual (Ruifrok and Johnston), one stain a row.
-_HED = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105], [0.268, 0.570, 0.776]])
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far each disturbance may go; the defaults are those of the shipped weights."""
+    """How far each disturbance may go; the defaults are those of all compact networks.
+
+    Attributes
+    ----------
+    crop_px : int
+        Side of the crops that a network sees.
+    margin_px : int
+        Width of the rim of a crop in which nothing counts as background: what lies there is seen with less
+        context than in a whole field.
+    zoom : tuple of float
+        Smallest and largest; scanners differ by a tenth, and nuclei of one grade from those of another by more.
+    colour : Colour
+    blur_share, blur_sigma_px : float
+        Share of crops out of focus, and the largest standard deviation.
+    noise : float
+        Largest standard deviation, of 255.
+    jpeg_share, jpeg_quality
+        Share of crops that are compressed once more, and between which qualities.
+    label : {"random", "fixed", "circle"}
+        Random concentric labels, those of 12 and 24 px, or discs of 12 px without a ring.
+    """
 
     crop_px: int = 192
-    zoom: tuple[float, float] = (0.8, 1.25)
-    stain: float = 0.25
-    offset: float = 0.04
-    blur_share: float = 0.35
+    margin_px: int = 0
+    zoom: tuple[float, float] = (0.7, 1.4)
+    colour: Colour = COLOUR
+    blur_share: float = 0.3
     blur_sigma_px: float = 1.2
     noise: float = 3.0
-    jpeg_share: float = 0.7
-    jpeg_quality: tuple[int, int] = (35, 95)
+    jpeg_share: float = 0.6
+    jpeg_quality: tuple[int, int] = (40, 95)
     label: str = "random"
+
+    def in_stains_of(self, bank: StainBank) -> Augmentation:
+        """The same, with windows moved towards the stains of `bank`."""
+        return replace(self, colour=replace(self.colour, bank=bank))
+
+
+def plain(crop_px: int, **changes: Any) -> Augmentation:
+    """Turned and mirrored crops, not disturbed otherwise: what the papers do."""
+    still = Augmentation(
+        crop_px, zoom=(1.0, 1.0), colour=Colour(stain=0.0, offset=0.0), blur_share=0.0, noise=0.0, jpeg_share=0.0
+    )
+    return replace(still, **changes)
 
 
 def make_batch(
@@ -61,7 +92,7 @@ def make_batch(
     labels : Tensor of int64, shape (N, crop_px / stride, crop_px / stride)
     """
     crops, turn = _turned(windows, rng, how)
-    ignored = _ignored(windows, turn, how.crop_px, stride)
+    ignored = _ignored(windows, turn, how, stride)
     labels = np.stack([_labels(w, m, rng, how, stride) for w, m in zip(windows, turn, strict=True)])
     labels[ignored & (labels == BACKGROUND)] = IGNORED
     return _disturbed(crops, rng, how), torch.from_numpy(labels.astype(np.int64))
@@ -102,7 +133,7 @@ def point_batch(
         As from `centroid_batch`, but every point, wherever it comes to lie.
     """
     crops, turn = _turned(windows, rng, how)
-    ignored = torch.from_numpy(_ignored(windows, turn, how.crop_px, 1))
+    ignored = torch.from_numpy(_ignored(windows, turn, how, 1))
     sides = [w.pixels.shape[0] for w in windows]
     moved = [_moved(p, side, matrix, how) for p, side, matrix in zip(points, sides, turn, strict=True)]
     return _disturbed(crops, rng, how), moved, ignored
@@ -121,7 +152,7 @@ def strong_batch(
         A cell that holds both mitosis and background has no strong label.
     """
     crops, turn = _turned(windows, rng, how)
-    ignored = _ignored(windows, turn, how.crop_px, stride)
+    ignored = _ignored(windows, turn, how, stride)
     labels = np.stack([_labels(w, m, rng, how, stride) for w, m in zip(windows, turn, strict=True)])
     labels[ignored & (labels == BACKGROUND)] = IGNORED
     unknown = np.full(windows[0].pixels.shape[:2], IGNORED, dtype=np.uint8)
@@ -144,17 +175,25 @@ def _turned(
     return crops, turn
 
 
-def _ignored(windows: Sequence[Window], turn: NDArray[np.float64], size: int, stride: int) -> NDArray[np.bool_]:
-    """Cells of the crops that must not count as background, (N, size / stride, size / stride)."""
-    ignore = torch.from_numpy(np.stack([w.ignore for w in windows]))[:, None].float()
-    grid = _grid(turn, windows[0].pixels.shape[0], size, stride)
-    ignored = F.grid_sample(ignore, grid, mode="nearest", padding_mode="border", align_corners=False)
-    return np.asarray(ignored[:, 0].numpy() > 0.5)
+def _ignored(windows: Sequence[Window], turn: NDArray[np.float64], how: Augmentation, stride: int) -> NDArray[np.bool_]:
+    """Cells of the crops that must not count as background, (N, crop_px / stride, crop_px / stride).
+
+    Beyond its window a crop shows a mirror image, in which nobody knows where the mitoses are.
+    """
+    known = torch.from_numpy(np.stack([~w.ignore for w in windows]))[:, None].float()
+    grid = _grid(turn, windows[0].pixels.shape[0], how.crop_px, stride)
+    known = F.grid_sample(known, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    ignored = known[:, 0].numpy() < 0.5
+    rim = -(-how.margin_px // stride)
+    if rim:
+        ignored[:, :rim] = ignored[:, -rim:] = True
+        ignored[:, :, :rim] = ignored[:, :, -rim:] = True
+    return np.asarray(ignored)
 
 
 def _disturbed(crops: Tensor, rng: np.random.Generator, how: Augmentation) -> Tensor:
     """Crops with other stain, blur, noise and compression."""
-    crops = _blur(_stain(crops, rng, how), rng, how)
+    crops = _blur(disturb_colour(crops, rng, how.colour), rng, how)
     crops = crops + torch.from_numpy(rng.normal(0, rng.uniform(0, how.noise), crops.shape).astype(np.float32))
     crops = _jpeg(crops.clamp_(0, 255), rng, how)
     return crops.contiguous(memory_format=torch.channels_last)
@@ -207,21 +246,6 @@ def _moved(points: NDArray[np.float64], side: int, turn: NDArray[np.float64], ho
     """Points of a window with this side in the frame of its crop."""
     centre = (points + 0.5 - side / 2) @ np.linalg.inv(turn).T
     return np.asarray(centre + how.crop_px / 2 - 0.5)
-
-
-def _stain(crops: Tensor, rng: np.random.Generator, how: Augmentation) -> Tensor:
-    """Scale and shift the optical density of each stain (HED), and that of the whole crop."""
-    n = len(crops)
-    gain = np.exp(rng.normal(0, how.stain, (n, 3)).clip(-2 * how.stain, 2 * how.stain))
-    shift = rng.uniform(-how.offset, how.offset, (n, 3))
-    to_stain = np.linalg.inv(_HED)
-    # Density D -> D @ to_stain (amounts) -> scaled -> @ _HED: one 3 x 3 matrix for each crop.
-    matrix = torch.from_numpy(np.einsum("ij,nj,jk->nki", to_stain, gain, _HED).astype(np.float32))
-    bias = torch.from_numpy((shift @ _HED).astype(np.float32))
-    density = -torch.log((crops + 1.0) / 256.0)
-    h, w = crops.shape[2:]
-    density = torch.baddbmm(bias[:, :, None], matrix, density.reshape(n, 3, h * w)).reshape(n, 3, h, w)
-    return 256.0 * torch.exp(-density) - 1.0
 
 
 def _blur(crops: Tensor, rng: np.random.Generator, how: Augmentation) -> Tensor:

@@ -55,9 +55,7 @@ class BoxRecipe:
         default_factory=lambda: Recipe(
             fields=FitOptions(steps=70, learning_rate=5e-4, average=0.97),
             fields_batch=16,
-            fields_augmentation=Augmentation(
-                crop_px=160, zoom=(0.85, 1.2), stain=0.15, blur_share=0.25, jpeg_share=0.5, jpeg_quality=(45, 95)
-            ),
+            augmentation=Augmentation(160),
         )
     )
     mine_at: float = 0.4
@@ -224,7 +222,7 @@ def train_boxes(
     draw = window_draw(fields, mosaics, recipe.windows, lambda: miner.places)
 
     def step_loss(network: nn.Module, rng: np.random.Generator) -> Tensor:
-        pixels, boxes, ignore = box_batch(draw(rng), rng, recipe.windows.fields_augmentation)
+        pixels, boxes, ignore = box_batch(draw(rng), rng, recipe.windows.augmentation)
         return detection_loss(network, pixels, boxes, rng, ignore)
 
     checkpoint = folder / "fields.checkpoint.safetensors"

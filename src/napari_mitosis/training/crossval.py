@@ -1,8 +1,9 @@
 """Measure a recipe on fields that its networks did not train on.
 
 Protocol S (same slides): the fields of each slide are dealt over four folds, as the papers split them.
-Protocol N (new slide): each slide is a fold. Either way every field is scored once, by a network that never
-saw it, and its decision rule is chosen on such scores of fields outside its fold, never on its own.
+Protocol N (new slide): each slide is a fold. Protocol P (new patient): three folds of patients, both contests and
+scanners in each; the one that detectors are chosen and judged by. In all of them every field is scored once, by a
+network that never saw it, and its decision rule is chosen on such scores of fields outside its fold, never on its own.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ from ..measures.sweep import Grid, choose_rule, count_grid, grid_for
 from ..models.registry import Detector, detector_class
 from ..models.trunks import fold_batch_norms
 from ..models.weights import load_weights
+from .patients import patient_folds
 from .systems import System, system
 
-Protocol = Literal["S", "N"]
+Protocol = Literal["S", "N", "P"]
 T = TypeVar("T")
 
 
@@ -56,6 +58,8 @@ class Scored:
 
 def folds(samples: Sequence[Sample], protocol: Protocol, count: int = 4) -> dict[str, list[int]]:
     """Indices of the test fields of each fold, by its name."""
+    if protocol == "P":
+        return {f"P-{k}": test for k, test in enumerate(patient_folds(samples))}
     if protocol == "N":
         cases = sorted({s.case for s in samples})
         return {f"N-{case}": [i for i, s in enumerate(samples) if s.case == case] for case in cases}

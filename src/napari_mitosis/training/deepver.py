@@ -50,11 +50,7 @@ class VerRecipe:
 
     options: FitOptions = field(default_factory=lambda: FitOptions(steps=160, learning_rate=7e-4, average=0.98))
     mix: tuple[int, int, int, int, int] = (10, 14, 4, 8, 6)
-    augmentation: Augmentation = field(
-        default_factory=lambda: Augmentation(
-            crop_px=CROP_PX, zoom=(0.85, 1.2), stain=0.2, blur_share=0.25, jpeg_share=0.5, jpeg_quality=(45, 95)
-        )
-    )
+    augmentation: Augmentation = Augmentation(CROP_PX)
 
 
 class CentredCrops:

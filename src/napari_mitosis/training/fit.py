@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import WeightsError
+from ..inference.device import precision
+from ..inference.memory import kept_memory
 from ..jobs import Job, Progress
 from .augment import Augmentation, centroid_batch, make_batch
 from .checkpoint import (
@@ -51,6 +53,8 @@ class FitOptions:
         Step k draws from the generator seeded with (seed, k), so a resumed run repeats an unbroken one.
     checkpoint_every : int
         Steps between two checkpoints.
+    schedule : {"cosine", "constant"}
+        ``"constant"`` leaves the falling rate to the moving average: such a run can be made longer at any time.
     trunk_rate : float
         Share of the learning rate for parameters of a trunk.
     keep_statistics : bool
@@ -64,6 +68,7 @@ class FitOptions:
     average: float = 0.995
     seed: int = 0
     checkpoint_every: int = 50
+    schedule: Literal["cosine", "constant"] = "cosine"
     trunk_rate: float = 1.0
     keep_statistics: bool = False
 
@@ -175,36 +180,38 @@ def fit_steps(
     start = _resume(checkpoint, network, optimizer, average, options) if checkpoint.exists() else 0
     recent = float("nan")
     began = time.monotonic()
-    for step in range(start, options.steps):
-        if before_step is not None:
-            before_step(step, network)
-        network.train()
-        if options.keep_statistics:
-            _hold_statistics(network)
-        rng = np.random.default_rng([options.seed, step])
-        torch.manual_seed(options.seed * 1_000_003 + step)
-        for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * (1.0 if options.optimizer == "paper" else _schedule(step, options.steps))
-        value = step_loss(network, rng)
-        if not torch.isfinite(value):
-            raise WeightsError(f"the loss is no longer finite at step {step}; lower the learning rate")
-        optimizer.zero_grad(set_to_none=True)
-        value.backward()  # type: ignore[no-untyped-call]
-        if options.optimizer == "adamw":
-            nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimizer.step()
-        average.update(network, step)
-        recent = value.item() if math.isnan(recent) else 0.95 * recent + 0.05 * value.item()
-        saved = (step + 1) % options.checkpoint_every == 0 or step + 1 == options.steps
-        if saved:
-            _save(checkpoint, network, optimizer, average, options, step + 1)
-        each = (time.monotonic() - began) / (step + 1 - start)
-        try:
-            yield Progress(step + 1, options.steps, "training", {"loss": recent, "seconds_a_step": each})
-        except GeneratorExit:  # cancelled: what was done since the last checkpoint is kept, too
-            if not saved:
+    with kept_memory():
+        for step in range(start, options.steps):
+            if before_step is not None:
+                before_step(step, network)
+            network.train()
+            if options.keep_statistics:
+                _hold_statistics(network)
+            rng = np.random.default_rng([options.seed, step])
+            torch.manual_seed(options.seed * 1_000_003 + step)
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * _schedule(step, options)
+            with _fast(torch.device(device)):
+                value = step_loss(network, rng)
+            if not torch.isfinite(value):
+                raise WeightsError(f"the loss is no longer finite at step {step}; lower the learning rate")
+            optimizer.zero_grad(set_to_none=True)
+            value.backward()  # type: ignore[no-untyped-call]
+            if options.optimizer == "adamw":
+                nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+            optimizer.step()
+            average.update(network, step)
+            recent = value.item() if math.isnan(recent) else 0.95 * recent + 0.05 * value.item()
+            saved = (step + 1) % options.checkpoint_every == 0 or step + 1 == options.steps
+            if saved:
                 _save(checkpoint, network, optimizer, average, options, step + 1)
-            raise
+            each = (time.monotonic() - began) / (step + 1 - start)
+            try:
+                yield Progress(step + 1, options.steps, "training", {"loss": recent, "seconds_a_step": each})
+            except GeneratorExit:  # cancelled: what was done since the last checkpoint is kept, too
+                if not saved:
+                    _save(checkpoint, network, optimizer, average, options, step + 1)
+                raise
     network.load_state_dict(average.tensors)
     return network.eval()
 
@@ -231,14 +238,32 @@ def _optimizer(network: nn.Module, options: FitOptions) -> torch.optim.Optimizer
     return torch.optim.AdamW(groups, lr=options.learning_rate)
 
 
+def _fast(device: torch.device) -> torch.autocast:
+    """The precision in which a step is fastest: half of it on a GPU, all of it on a processor.
+
+    Processors with bfloat16 look at fields faster in it, but learn more slowly: the gradient of a depthwise
+    convolution is computed in float32 all the same, between two conversions (`benchmarks/training_step.py`).
+    """
+    dtype = precision(device)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda" and dtype == torch.bfloat16)
+
+
 def _hold_statistics(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
 
 
-def _schedule(step: int, steps: int) -> float:
+_WARM_STEPS = 40
+
+
+def _schedule(step: int, options: FitOptions) -> float:
     """Share of the peak learning rate at a step."""
+    if options.optimizer == "paper":
+        return 1.0
+    steps = options.steps
+    if options.schedule == "constant":
+        return min(1.0, (step + 1) / _WARM_STEPS)
     warm = max(1, steps // 20)
     if step < warm:
         return (step + 1) / warm
@@ -267,7 +292,8 @@ def _resume(
     options: FitOptions,
 ) -> int:
     tensors, header = load_tensors(path)
-    if (header.get("seed"), header.get("steps")) != (options.seed, options.steps):
+    longer = options.schedule == "constant" and int(header.get("step", 0)) <= options.steps
+    if header.get("seed") != options.seed or (header.get("steps") != options.steps and not longer):
         raise WeightsError(
             f"{path} is the checkpoint of another run (seed {header.get('seed')}, {header.get('steps')} steps); "
             "give this run a folder of its own"

@@ -29,7 +29,6 @@ from ..datasets.crops import Crop
 from ..datasets.sample import Sample
 from ..decision.decide import Rule
 from ..inference.device import precision
-from ..inference.memory import kept_memory
 from ..jobs import Job
 from ..models.card import ModelCard
 from ..models.idsia import BORDER_PX, POSITIVE_PX, WINDOW_PX, Idsia, IdsiaNet, mirrored
@@ -83,12 +82,7 @@ class PixelRecipe:
     base_mix: tuple[int, int] = (7, 9)
     fields_mix: tuple[int, int, int, int] = (6, 6, 2, 2)
     weigh_at: tuple[float, ...] = (0.0, 0.35, 0.7)
-    base_augmentation: Augmentation = field(default_factory=lambda: Augmentation(crop_px=CROP_PX, zoom=(0.8, 1.25)))
-    fields_augmentation: Augmentation = field(
-        default_factory=lambda: Augmentation(
-            crop_px=CROP_PX, zoom=(0.85, 1.2), stain=0.15, blur_share=0.25, jpeg_share=0.5, jpeg_quality=(45, 95)
-        )
-    )
+    augmentation: Augmentation = Augmentation(CROP_PX)
 
 
 def step_loss(draw: Draw, augmentation: Augmentation) -> Callable[[nn.Module, np.random.Generator], Tensor]:
@@ -181,9 +175,8 @@ class IdsiaSystem:
         def draw(rng: np.random.Generator) -> list[Window]:
             return [mosaics.positive(rng) for _ in range(centred)] + [mosaics.anywhere(rng) for _ in range(anywhere)]
 
-        loss = step_loss(draw, self.recipe.base_augmentation)
-        with kept_memory():
-            yield from fit_steps(network, loss, options, folder / "base.checkpoint.safetensors")
+        loss = step_loss(draw, self.recipe.augmentation)
+        yield from fit_steps(network, loss, options, folder / "base.checkpoint.safetensors")
         save_tensors(folder / "base.safetensors", network.state_dict(), {"stage": "base"})
         return network
 
@@ -204,10 +197,9 @@ class IdsiaSystem:
         options = replace(self.recipe.fields, seed=seed, steps=steps or self.recipe.fields.steps)
         steps_at = [int(share * options.steps) for share in self.recipe.weigh_at]
         weigher = Weigher(source, steps_at, folder / "hardness.safetensors")
-        loss = step_loss(self._draw(source, mosaics), self.recipe.fields_augmentation)
+        loss = step_loss(self._draw(source, mosaics), self.recipe.augmentation)
         checkpoint = folder / "fields.checkpoint.safetensors"
-        with kept_memory():
-            yield from fit_steps(network, loss, options, checkpoint, before_step=weigher.before_step)
+        yield from fit_steps(network, loss, options, checkpoint, before_step=weigher.before_step)
         save_tensors(folder / "model.safetensors", network.state_dict(), {"stage": "fields"})
         return network
 

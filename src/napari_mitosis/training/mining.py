@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Container
 from pathlib import Path
 
 import numpy as np
@@ -13,27 +13,37 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import nn
 
+from ..inference.device import precision
 from .windows import FieldSource
 
 Place = tuple[int, float, float]
+"""Field, y and x in its pixels."""
+
+_SAME_PX = 12.0
+"""Nearer than this two places are one."""
 
 
 class Miner:
     """Collects hard negatives at given steps, and keeps them in a file so that a resumed run has them.
 
+    They accumulate: what an earlier network took for a mitosis stays material, or the next one may forget it.
+
     Parameters
     ----------
     fields : FieldSource
-    steps : sequence of int
-        Steps before which to mine; each time replaces the places of the last.
+    steps : container of int
+        Steps before which to mine.
     path : Path
         JSON file of the places.
+    fields_each : int
+        Largest number of fields that are looked at each time, drawn by the step.
     """
 
-    def __init__(self, fields: FieldSource, steps: Sequence[int], path: Path) -> None:
+    def __init__(self, fields: FieldSource, steps: Container[int], path: Path, fields_each: int = 10_000) -> None:
         self._fields = fields
-        self._steps = set(steps)
+        self._steps = steps
         self._path = path
+        self._fields_each = fields_each
         self.places: list[Place] = []
         if path.exists():
             self.places = [(int(i), float(y), float(x)) for i, y, x in json.loads(path.read_text())]
@@ -43,11 +53,13 @@ class Miner:
         if step not in self._steps:
             return
         network.eval()
-        self.places = [
-            (index, float(y), float(x))
-            for index in range(len(self._fields.shapes))
-            for y, x in self._false_peaks(index, network)
-        ]
+        count = len(self._fields.shapes)
+        drawn = np.random.default_rng(step).permutation(count)[: self._fields_each]
+        for index in sorted(int(i) for i in drawn):
+            known = np.array([(y, x) for i, y, x in self.places if i == index]).reshape(-1, 2)
+            for y, x in self._false_peaks(index, network):
+                if not len(known) or np.hypot(*(known - (y, x)).T).min() > _SAME_PX:
+                    self.places.append((index, float(y), float(x)))
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.write_text(json.dumps(self.places))
 
@@ -68,14 +80,14 @@ class Miner:
         return found
 
 
-@torch.inference_mode()
 def score_map(pixels: NDArray[np.uint8], network: nn.Module) -> NDArray[np.float32]:
-    """Scores of a whole field in one pass, in bfloat16 on the CPU; for mining only, not for results."""
+    """Scores of a whole field in one pass, in what the device is fastest in; for mining only, not for results."""
     h, w = pixels.shape[:2]
     image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
     image = F.pad(image, (0, -w % 32, 0, -h % 32), mode="reflect").contiguous(memory_format=torch.channels_last)
     device = next(network.parameters()).device
-    with torch.autocast(device.type, dtype=torch.bfloat16):
+    dtype = precision(device)
+    with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
         logits = network(image.to(device))
     stride = int(network.stride)  # type: ignore[arg-type]
     score = logits.float().softmax(1)[0, 1, : -(-h // stride), : -(-w // stride)]

@@ -66,17 +66,9 @@ class MSSNRecipe:
     base_batch: int = 8
     mix: tuple[int, int, int, int] = (6, 5, 2, 3)
     figures: tuple[int, int, int] = (20, 16, 12)
-    base_augmentation: Augmentation = field(default_factory=lambda: Augmentation(crop_px=248))
-    fields_augmentation: Augmentation = field(
-        default_factory=lambda: Augmentation(
-            crop_px=184, zoom=(0.85, 1.2), stain=0.15, blur_share=0.25, jpeg_share=0.5, jpeg_quality=(45, 95)
-        )
-    )
-    pairs_augmentation: Augmentation = field(
-        default_factory=lambda: Augmentation(
-            crop_px=SIDE_PX, zoom=(0.85, 1.2), stain=0.15, blur_share=0.25, jpeg_share=0.5, jpeg_quality=(45, 95)
-        )
-    )
+    base_augmentation: Augmentation = Augmentation(248)
+    fields_augmentation: Augmentation = Augmentation(184)
+    pairs_augmentation: Augmentation = Augmentation(SIDE_PX)
 
     def short(self, steps: int, seed: int) -> MSSNRecipe:
         """The same with this seed and, unless 0, so many steps of each stage."""

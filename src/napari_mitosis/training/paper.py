@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from ..datasets.sample import Sample
 from ..jobs import Job
 from ..models.fcn import FCN, continue_from
 from ..models.losses import concentric_loss
-from .augment import Augmentation
+from .augment import plain
 from .checkpoint import save_tensors
 from .fit import FitOptions, fit
 from .windows import FieldSource, Window
@@ -62,16 +62,13 @@ def train_stage(network: FCN, samples: Sequence[Sample], recipe: PaperRecipe, fo
         seed=recipe.seed,
         checkpoint_every=1000,
     )
-    plain = Augmentation(
-        crop_px=recipe.crop_px, zoom=(1.0, 1.0), stain=0.0, offset=0.0, blur_share=0.0, noise=0.0, jpeg_share=0.0
-    )
     name = f"fcn-{network.finest}s"
     trained = yield from fit(
         network,
         _summed,
         draw,
         options,
-        replace(plain, label=recipe.label),
+        plain(recipe.crop_px, label=recipe.label),
         folder / f"{name}.checkpoint.safetensors",
     )
     save_tensors(folder / f"{name}.safetensors", trained.state_dict(), {"stage": name})

@@ -56,11 +56,7 @@ class PartRecipe:
     options: FitOptions = field(default_factory=lambda: FitOptions(steps=180, learning_rate=1e-3, average=0.98))
     windows: Recipe = field(default_factory=lambda: Recipe(fields_batch=24, mix=(0.5, 0.3, 0.2, 0.0)))
     mine_at: tuple[float, ...] = (0.0, 0.5)
-    augmentation: Augmentation = field(
-        default_factory=lambda: Augmentation(
-            crop_px=128, zoom=(0.85, 1.2), stain=0.15, blur_share=0.25, jpeg_share=0.5, jpeg_quality=(45, 95)
-        )
-    )
+    augmentation: Augmentation = Augmentation(128)
 
 
 class PartMiner(Miner):

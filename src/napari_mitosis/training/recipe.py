@@ -7,11 +7,12 @@ cross-validation.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from ..datasets.crops import Crop
@@ -22,10 +23,10 @@ from .augment import Augmentation
 from .checkpoint import save_tensors
 from .fit import Draw, FitOptions, fit
 from .mining import Miner, Place
-from .windows import CropSource, FieldSource, Window
+from .windows import CropSource, FieldSource, Window, stains_of
 
-# A crop of 128 px, zoomed out by 0.85 and turned by 45 degrees, reaches over 213 px.
-FIELDS_WINDOW_PX = 224
+# Room for a crop of 192 px that is turned or a little zoomed out; what lies beyond is mirrored and ignored.
+FIELDS_WINDOW_PX = 288
 
 
 @dataclass(frozen=True)
@@ -42,24 +43,21 @@ class Recipe:
         Crops for each step.
     mix : tuple of float
         Shares of a stage-2 batch: with a mitosis, about a hard negative, anywhere, mosaic.
-    mine_at : tuple of float
-        Shares of stage 2 after which hard negatives are mined anew.
-    base_augmentation, fields_augmentation : Augmentation
-        Stage 2 has few figures and sees them in smaller crops, more of them and less disturbed.
+    mine_every : int
+        Steps of stage 2 between two searches for hard negatives; the first is before the first step.
+    mined_fields : int
+        Fields that each search looks at, drawn anew.
+    augmentation : Augmentation
     """
 
-    base: FitOptions = field(default_factory=lambda: FitOptions(steps=1800, learning_rate=1e-3))
-    fields: FitOptions = field(default_factory=lambda: FitOptions(steps=450, learning_rate=1e-3, average=0.99))
-    base_batch: int = 16
-    fields_batch: int = 32
-    mix: tuple[float, float, float, float] = (0.375, 0.25, 0.125, 0.25)
-    mine_at: tuple[float, ...] = (0.0, 0.3, 0.6)
-    base_augmentation: Augmentation = field(default_factory=Augmentation)
-    fields_augmentation: Augmentation = field(
-        default_factory=lambda: Augmentation(
-            crop_px=128, zoom=(0.85, 1.2), stain=0.15, blur_share=0.25, jpeg_share=0.5, jpeg_quality=(45, 95)
-        )
-    )
+    base: FitOptions = FitOptions(steps=2000, learning_rate=1e-3, schedule="constant")
+    fields: FitOptions = FitOptions(steps=600, learning_rate=5e-4, average=0.99, schedule="constant")
+    base_batch: int = 12
+    fields_batch: int = 12
+    mix: tuple[float, float, float, float] = (0.34, 0.25, 0.16, 0.25)
+    mine_every: int = 200
+    mined_fields: int = 60
+    augmentation: Augmentation = Augmentation(192, margin_px=12)
 
     def with_seed(self, seed: int) -> Recipe:
         """The same recipe with another seed."""
@@ -74,35 +72,48 @@ def normalised_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 def train_base(network: nn.Module, crops: Sequence[Crop], recipe: Recipe, folder: Path) -> Job[nn.Module]:
     """Stage 1. Leaves ``folder/base.safetensors``."""
     source = CropSource(crops)
+    augmentation = recipe.augmentation.in_stains_of(stains_of(None, source))
 
     def draw(rng: np.random.Generator) -> list[Window]:
         return [source.mosaic(rng) for _ in range(recipe.base_batch)]
 
     checkpoint = folder / "base.checkpoint.safetensors"
-    network = yield from fit(network, normalised_loss, draw, recipe.base, recipe.base_augmentation, checkpoint)
-    save_tensors(folder / "base.safetensors", network.state_dict(), {"stage": "base"})
+    network = yield from fit(network, normalised_loss, draw, recipe.base, augmentation, checkpoint)
+    save_tensors(folder / "base.safetensors", network.state_dict(), {"stage": "base", "steps": recipe.base.steps})
     return network
 
 
 def train_fields(
-    network: nn.Module, samples: Sequence[Sample], crops: Sequence[Crop], recipe: Recipe, folder: Path
+    network: nn.Module,
+    samples: Sequence[Sample],
+    crops: Sequence[Crop],
+    recipe: Recipe,
+    folder: Path,
+    unknown: Sequence[NDArray[np.bool_] | None] | None = None,
 ) -> Job[nn.Module]:
-    """Stage 2, from the weights that `network` holds. Leaves ``folder/model.safetensors``."""
-    fields = FieldSource(samples, FIELDS_WINDOW_PX)
+    """Stage 2, from the weights that `network` holds. Leaves ``folder/model.safetensors``.
+
+    Parameters
+    ----------
+    unknown : sequence, optional
+        See `FieldSource`; in pixels of the samples.
+    """
+    fields = FieldSource(samples, FIELDS_WINDOW_PX, unknown)
     mosaics = CropSource(crops, FIELDS_WINDOW_PX) if crops else None
-    miner = Miner(fields, [int(share * recipe.fields.steps) for share in recipe.mine_at], folder / "mined.json")
-    draw = window_draw(fields, mosaics, recipe, lambda: miner.places)
-    checkpoint = folder / "fields.checkpoint.safetensors"
+    augmentation = recipe.augmentation.in_stains_of(stains_of(fields, mosaics))
+    searches = range(0, 10**9, recipe.mine_every)
+    miner = Miner(fields, searches, folder / "mined.json", recipe.mined_fields)
     network = yield from fit(
         network,
         normalised_loss,
-        draw,
+        window_draw(fields, mosaics, recipe, lambda: miner.places),
         recipe.fields,
-        recipe.fields_augmentation,
-        checkpoint,
+        augmentation,
+        folder / "fields.checkpoint.safetensors",
         before_step=miner.before_step,
     )
-    save_tensors(folder / "model.safetensors", network.state_dict(), {"stage": "fields"})
+    header = {"stage": "fields", "steps": recipe.fields.steps}
+    save_tensors(folder / "model.safetensors", network.state_dict(), header)
     return network
 
 

@@ -115,7 +115,7 @@ class DefaultSystem:
 
         checkpoint = folder / "base.checkpoint.safetensors"
         loss = detector_class(self.name).loss
-        network = yield from fit_centroids(network, loss, draw, options, self.recipe.base_augmentation, checkpoint)
+        network = yield from fit_centroids(network, loss, draw, options, self.recipe.augmentation, checkpoint)
         save_tensors(folder / "base.safetensors", network.state_dict(), {"stage": "base"})
         return network
 
@@ -138,7 +138,7 @@ class DefaultSystem:
         draw = window_draw(FieldSource(samples, FIELDS_WINDOW_PX), mosaics, self.recipe, lambda: [])
         checkpoint = folder / "fields.checkpoint.safetensors"
         loss = detector_class(self.name).loss
-        network = yield from fit_centroids(network, loss, draw, options, self.recipe.fields_augmentation, checkpoint)
+        network = yield from fit_centroids(network, loss, draw, options, self.recipe.augmentation, checkpoint)
         save_tensors(folder / "model.safetensors", network.state_dict(), {"stage": "fields"})
         return network
 

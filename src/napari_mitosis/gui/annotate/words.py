@@ -29,6 +29,9 @@ def done(action: Action | None) -> str:
         "delete": "deleted",
         "complete": "field declared complete",
         "reopen": "field declared not complete",
+        "join": f"field put into case {action.target}",
+        "leave": "field taken out of its case",
+        "area": "area to count stated",
         "undo": "undone",
         "redo": "done again",
     }

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
+from ...decision.candidates import side_px
 from ...decision.evidence import CANDIDATE_COLUMNS
 from ...session import Result
 
@@ -17,7 +16,7 @@ MOST_DROPPED = 60
 def boxes_of(result: Result) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Boxes of all detections, and of the best candidates that the rule drops.
 
-    Candidates without a box (blobs of a score map) get the square about an ellipse of their area.
+    Candidates without a box (blobs of a score map) get the square about a circle of their area.
 
     Returns
     -------
@@ -26,18 +25,11 @@ def boxes_of(result: Result) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     kept : ndarray of bool, shape (n,)
         Which of them are detections.
     """
-    place = ["y_px", "x_px"]
-    found = result.candidates
-    kept_at = {(float(y), float(x)) for y, x in result.detections[place].to_numpy()}
-    kept = np.array([(float(y), float(x)) in kept_at for y, x in found[place].to_numpy()], dtype=bool)
-    shown = kept | (np.cumsum(~kept) <= MOST_DROPPED)
-    found, kept = found[shown], kept[shown]
-    y, x = found[place].to_numpy(dtype=np.float64).T
-    candidates = result.evidence.candidates
-    if candidates is None:
-        height = width = np.sqrt(found["area_um2"].to_numpy() * 4 / math.pi) / result.evidence.mpp
+    shown = result.kept | (np.cumsum(~result.kept) <= MOST_DROPPED)
+    candidates = result.candidates[shown]
+    if result.evidence.candidates is None:
+        y, x = candidates[["y_px", "x_px"]].to_numpy(dtype=np.float64).T
+        height = width = side_px(candidates["area_um2"].to_numpy(dtype=np.float64), result.evidence.mpp)
     else:
-        sizes = {(row[0], row[1]): row[2:] for row in candidates[list(CANDIDATE_COLUMNS)].to_numpy(np.float64).tolist()}
-        pairs = [sizes[one] for one in zip(y.tolist(), x.tolist(), strict=True)]
-        height, width = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
-    return np.stack([y - height / 2, x - width / 2, y + height / 2, x + width / 2], axis=1), kept
+        y, x, height, width = candidates[list(CANDIDATE_COLUMNS)].to_numpy(dtype=np.float64).T
+    return np.stack([y - height / 2, x - width / 2, y + height / 2, x + width / 2], axis=1), result.kept[shown]

@@ -134,7 +134,7 @@ class DetectDock(QWidget):
         self.panel.say("")
         self._run_key = key
         panel = self.panel.run_panel
-        job = self.session.detection(key, card.name, panel.device.currentText(), panel.verifier)
+        job = self.session.detection(key, panel.wanted, panel.device.currentText())
         self.panel.run_panel.set_running(self.session[key].field.name)
         self._run = self.workers.start(
             job,

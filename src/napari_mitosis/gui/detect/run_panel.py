@@ -96,10 +96,13 @@ class RunPanel(QWidget):
         return self._cards[at] if 0 <= at < len(self._cards) else None
 
     @property
-    def verifier(self) -> str | None:
-        """The version that is to look at each candidate once more, or None."""
-        second = self._second()
-        return second.name if second is not None and self.verify.isChecked() else None
+    def wanted(self) -> str:
+        """Name of the chosen model, with a plus and the verifier where one is to look at each candidate once more."""
+        card, second = self.chosen, self._second()
+        names = [card.name] if card is not None else []
+        if second is not None and self.verify.isEnabled() and self.verify.isChecked():
+            names.append(second.name)
+        return "+".join(names)
 
     def _second(self) -> ModelCard | None:
         """The adopted verifier that learnt behind this detector, else the one of the model's rule, else the newest."""
@@ -174,7 +177,7 @@ class RunPanel(QWidget):
         card, second = self.chosen, self._second()
         self.card.set_card(card)
         self.headline.setText(f"{headline(card)} · {DISCLAIMER}" if card else "No model is installed.")
-        self.verify.setEnabled(second is not None and card is not None)
+        self.verify.setEnabled(second is not None and card is not None and not card.is_chain)
         self.verify.setText(f"Verify with {short(second)}" if second is not None else "Verify with DeepVer")
         self.verify.setToolTip(
             f"{second.title}. Each candidate is looked at once more; both scores are weighed."

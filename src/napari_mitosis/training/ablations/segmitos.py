@@ -76,7 +76,7 @@ def trained_ablation(runs: Path, data: Path, out: Path, *, steps: int) -> Job[pd
     rows = []
     for label in ("circle", "fixed", "random"):
         recipe = Recipe()
-        recipe = replace(recipe, fields_augmentation=replace(recipe.fields_augmentation, label=label))
+        recipe = replace(recipe, augmentation=replace(recipe.augmentation, label=label))
         system = SegMitosSystem(recipe=recipe)
         job = cross_validate(system, runs, samples, [], crops, "S", out / label, steps=steps)
         yield from retold(job, saying(f"{label} labels"))

@@ -1,0 +1,190 @@
+"""The queue that trains, measures and publishes all systems: one job, resumable, the most valuable part first."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..datasets.sample import Sample
+from ..datasets.scale import at_scale
+from ..decision.decide import Rule, decide
+from ..errors import WeightsError
+from ..inference.cache import load_evidence, save_evidence
+from ..inference.predict import predict
+from ..jobs import Job, retold
+from ..measures.evaluate import FieldResult, average_precision, pr_curve
+from ..models.registry import Detector, detector_class
+from ..models.trunks import fold_batch_norms
+from ..models.weights import load_weights
+from .checkpoint import load_tensors
+from .crossval import folds
+from .material import TrainingData
+from .stages import Stage
+from .systems import system
+
+RADIUS_UM = 7.5
+_LOOKED_AT = 18
+
+
+@dataclass(frozen=True)
+class QueuePlan:
+    """What the queue is to do.
+
+    Attributes
+    ----------
+    out : Path
+        Run folder.
+    init : Path or None
+        Weights of the trunk that the base begins with.
+    start : Path or None
+        Whole weights to begin the fields with, instead of a base trained here.
+    seen : tuple of str
+        Names of fields that `start` was trained on: they are trained on, too, but never measured.
+    base_steps, fold_steps, final_steps : int
+        A longer run than the last goes on from its checkpoint.
+    round_steps : int
+        Steps of a fold between two points of its learning curve.
+    version : str
+        Of what is published.
+    seed : int
+    """
+
+    out: Path
+    init: Path | None = None
+    start: Path | None = None
+    seen: tuple[str, ...] = ()
+    base_steps: int = 2000
+    fold_steps: int = 600
+    final_steps: int = 900
+    round_steps: int = 200
+    version: str = "1.1.0"
+    seed: int = 0
+
+
+def stages(data: TrainingData, plan: QueuePlan, name: str = "segmitos") -> list[Stage]:
+    """Base, folds and final weights of one system, in the order of what they are worth."""
+    out = plan.out
+    base = Stage(f"{name}/base", _base_target(plan), lambda: _base(data, plan, name))
+    parts = [base]
+    for fold, test in folds(data.samples, "P").items():
+
+        def run(fold: str = fold, test: Sequence[int] = tuple(test)) -> Job[None]:
+            return _fold(data, plan, name, fold, test)
+
+        parts.append(Stage(f"{name}/{fold}", f"{plan.fold_steps} steps", run, (base.name,)))
+    final = Stage(f"{name}/final", f"{plan.final_steps} steps", lambda: _final(data, plan, name), (base.name,))
+    assert out is not None
+    return [*parts, final]
+
+
+def _base_target(plan: QueuePlan) -> str:
+    return f"{plan.base_steps} steps" if plan.start is None else f"from {plan.start.name}"
+
+
+def _base(data: TrainingData, plan: QueuePlan, name: str) -> Job[None]:
+    place = plan.out / name / "base"
+    if plan.start is not None:
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(plan.start, place / "base.safetensors")
+        return
+    yield from system(name).base(data.crops, place, init=plan.init, seed=plan.seed, steps=plan.base_steps)
+
+
+def _fold(data: TrainingData, plan: QueuePlan, name: str, fold: str, test: Sequence[int]) -> Job[None]:
+    """Train a fold in rounds, look at held-out fields after each, and score all of them in the end."""
+    place = plan.out / name / fold
+    train = at_scale([s for i, s in enumerate(data.samples) if i not in set(test)], 0.25)
+    held_out = [data.samples[i] for i in test]
+    start = plan.out / name / "base" / "base.safetensors"
+    for steps in _rounds(plan):
+        if _steps_of(place / "model.safetensors") < steps:
+            yield from system(name).fold(train, data.crops, start, place, seed=plan.seed, steps=steps)
+        yield from _look(name, place, held_out, steps)
+    detector = _detector(name, place / "model.safetensors")
+    for sample in held_out:
+        yield from _score(sample, detector, place / f"evidence-{plan.fold_steps}")
+
+
+def _final(data: TrainingData, plan: QueuePlan, name: str) -> Job[None]:
+    place = plan.out / name / "final"
+    start = plan.out / name / "base" / "base.safetensors"
+    if _steps_of(place / "model.safetensors") < plan.final_steps:
+        samples = at_scale(data.samples, 0.25)
+        yield from system(name).fold(samples, data.crops, start, place, seed=plan.seed, steps=plan.final_steps)
+
+
+def _rounds(plan: QueuePlan) -> list[int]:
+    return [*range(plan.round_steps, plan.fold_steps, plan.round_steps), plan.fold_steps]
+
+
+def _steps_of(path: Path) -> int:
+    """Steps of stage 2 that weights had; 0 where there are none."""
+    if not path.exists():
+        return 0
+    return int(load_tensors(path)[1].get("steps", 0))
+
+
+def _detector(name: str, weights: Path) -> Detector:
+    card = system(name).card(version="0.0.0", seed=0)
+    network = detector_class(name).build(card.config)
+    load_weights(network, weights)
+    return Detector(card.model_copy(update={"poses": 1}), fold_batch_norms(network.eval()))
+
+
+def _score(sample: Sample, detector: Detector, folder: Path) -> Job[None]:
+    path = folder / f"{sample.field.name}.npz"
+    if load_evidence(path) is None:
+        save_evidence(path, (yield from predict(sample.field, detector)))
+
+
+def _look(name: str, place: Path, held_out: Sequence[Sample], steps: int) -> Job[None]:
+    """A point of the learning curve: ranking and best F on a few held-out fields of every case."""
+    path = place / "curve.json"
+    curve = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    if any(point["steps"] == steps for point in curve):
+        return
+    detector = _detector(name, place / "model.safetensors")
+    results = []
+    for sample in _some(held_out):
+        evidence = yield from retold(predict(sample.field, detector), lambda p: replace(p, message="held-out fields"))
+        found = decide(evidence, Rule(threshold=0.1, floor=0.1, min_score=0.0, min_area_um2=15.0))
+        truth = sample.centroids_yx()
+        results.append(FieldResult(sample.field.name, sample.case, found, truth, evidence.mpp))
+    table = pr_curve(results, RADIUS_UM)
+    point = {
+        "steps": steps,
+        "fields": len(results),
+        "mitoses": sum(len(r.truth_yx) for r in results),
+        "average_precision": round(average_precision(table), 4),
+        "best_f": round(float(np.nanmax(table["f"].to_numpy(), initial=0.0)), 4),
+    }
+    path.write_text(json.dumps([*curve, point], indent=1), encoding="utf-8")
+
+
+def _some(samples: Sequence[Sample]) -> list[Sample]:
+    """A few fields of every case, spread over it."""
+    cases = sorted({s.case for s in samples})
+    each = max(1, _LOOKED_AT // max(1, len(cases)))
+    chosen: list[Sample] = []
+    for case in cases:
+        own = [s for s in samples if s.case == case]
+        chosen += own[:: max(1, len(own) // each)][:each]
+    return chosen
+
+
+def require_start(plan: QueuePlan) -> None:
+    """Say at once, not after an hour, that there is nothing to begin with.
+
+    Raises
+    ------
+    WeightsError
+        If a named file is missing.
+    """
+    for path in (plan.init, plan.start):
+        if path is not None and not path.is_file():
+            raise WeightsError(f"there is no file {path} to start from")
