@@ -18,6 +18,7 @@ from . import (
     models,
     reader,
     recall,
+    report,
     train,
     window,
 )
@@ -42,6 +43,8 @@ app.command("finetune")(finetune.finetune)
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(journal.app, name="journal")
+app.add_typer(report.app, name="case")
+app.command("report")(report.report)
 train.app.command("ensemble")(ensemble.ensemble)
 train.app.command("reader")(reader.reader)
 train.app.command("reliability")(ensemble.reliability)

@@ -1,0 +1,302 @@
+"""The report of a case: one self-contained, printable page. The same journal gives the same page but for its time."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..annotations.snapshot import take_snapshot
+from ..annotations.store import Journal
+from ..errors import FieldError, JournalError, MitosisError
+from ..fields.field import Field, lazy_field
+from ..fields.resolution import sidecar_mpp
+from ..jobs import Job, Progress
+from ..measures.grade import NOTTINGHAM, Convention, field_diameter_mm
+from ..measures.hotspot import HPF_10_MM2, Shape
+from .case import Case, CaseField
+from .count import Counted, Tally, in_words, tally
+from .pictures import overlay, thumbnail
+from .places import Place, case_hotspot
+
+SOFTWARE = f"napari-mitosis {__version__}"
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What a report is to show.
+
+    Attributes
+    ----------
+    convention : Convention
+    hotspot_mm2 : float
+        Area of the hotspot; 0 = none.
+    hotspot_shape : {"circle", "rectangle"}
+    template : Path or None
+        A laboratory's own jinja2 template; the package's where none is given.
+    """
+
+    convention: Convention = NOTTINGHAM
+    hotspot_mm2: float = HPF_10_MM2
+    hotspot_shape: Shape = "circle"
+    template: Path | None = None
+
+
+def report(journal: Journal, case: Case, printed: datetime, options: ReportOptions | None = None) -> Job[str]:
+    """A job that makes the page.
+
+    Fields whose pixels are not where the journal says, or are others now, are counted and named, without pictures.
+
+    Parameters
+    ----------
+    journal : Journal
+        For the hash of the snapshot.
+    case : Case
+    printed : datetime
+        The time of printing.
+    options : ReportOptions, optional
+
+    Returns
+    -------
+    str
+        HTML.
+
+    Raises
+    ------
+    MitosisError
+        When a template cannot be read or used.
+    """
+    options = options or ReportOptions()
+    yield Progress(0, len(case.fields) + 1, "opening the fields")
+    opened: dict[str, Field] = {}
+    warnings: list[str] = []
+    for done, one in enumerate(case.fields):
+        yield Progress(done, len(case.fields) + 1, one.name)
+        try:
+            opened[one.digest] = open_same(one)
+        except MitosisError as error:
+            warnings.append(f"{one.name} is counted, but not shown: {error}")
+    content = page_content(journal, case, opened, options)
+    content |= {"printed": printed.strftime("%Y-%m-%d %H:%M:%S %Z").strip()}
+    content["warnings"] = [*warnings, *content["warnings"]]
+    yield Progress(len(case.fields), len(case.fields) + 1, "making the page")
+    return rendered(content, options.template)
+
+
+def open_same(one: CaseField) -> Field:
+    """The pixels of a field of a case, and no others.
+
+    Raises
+    ------
+    MitosisError
+        When they are not found or have changed.
+    """
+    if not one.path:
+        raise MitosisError("its pixels came from no file.")
+    try:
+        field = lazy_field(one.path, one.mpp).loaded()
+    except FieldError as error:
+        raise MitosisError(f"{error.reason}.") from error
+    if field.digest != one.digest:
+        raise MitosisError("the file holds other pixels now.")
+    return field
+
+
+def page_content(journal: Journal, case: Case, opened: Mapping[str, Field], options: ReportOptions) -> dict[str, Any]:
+    """Everything that a template may show, by name, but for the time of printing."""
+    counted = [Counted.of(one) for one in case.fields]
+    total = tally(counted, options.convention)
+    place = case_hotspot(counted, options.hotspot_mm2, options.hotspot_shape)
+    inside = [one.area.holds(two.yx_px, one.shape) & (two.labels == "mitosis") for one, two in _pairs(case, counted)]
+    starts = np.cumsum([1, *(int(rows.sum()) for rows in inside)])
+    figures: list[dict[str, Any]] = []
+    fields = []
+    for at, (one, two) in enumerate(_pairs(case, counted)):
+        mitoses = one.figures[inside[at]]
+        numbers = list(range(int(starts[at]), int(starts[at + 1])))
+        field = opened.get(one.digest)
+        figures += _figure_rows(one, mitoses, numbers, field)
+        hotspot = place.corners_px if place is not None and place.field == at else None
+        picture = "" if field is None else overlay(field, mitoses, numbers, two.area.corners_px, hotspot)
+        fields.append(_field_row(one, len(mitoses), picture))
+    sha256 = take_snapshot(journal, [one.digest for one in case.fields]).sha256
+    return {
+        "case": case.name,
+        "fields": fields,
+        "figures": figures,
+        "sha256": sha256,
+        "software": SOFTWARE,
+        "convention": options.convention.title,
+        "convention_source": options.convention.source,
+        "hotspot": hotspot_words(place, options, counted),
+        **_numbers(total),
+    }
+
+
+def _pairs(case: Case, counted: Sequence[Counted]) -> list[tuple[CaseField, Counted]]:
+    return list(zip(case.fields, counted, strict=True))
+
+
+def _numbers(total: Tally) -> dict[str, Any]:
+    """The count in words and figures."""
+    density, score = total.density, total.score
+    warnings = [
+        f"{name}: two of the counted figures stand {apart:.0f} um apart; are they one mitosis?"
+        for name, _, _, apart in total.doubles
+    ]
+    diameter = field_diameter_mm(total.area_mm2) if total.area_mm2 else 0.0
+    return {
+        "accepted": total.accepted,
+        "area": f"{total.area_mm2:.3f}" if total.area_mm2 else "",
+        "density": f"{density.per_mm2:.2f}" if density else "",
+        "interval": f"{density.low:.2f} to {density.high:.2f} (Poisson)" if density else "",
+        "score": score.score if score else 0,
+        "limits": _limits(score.limits) if score else "",
+        "words": in_words(total),
+        "per_10_hpf": f"The area is that of 10 fields of {diameter:.2f} mm diameter." if diameter else "",
+        "judged": f"Judged in the areas that count: {total.accepted} mitoses, {total.rejected} mimics, "
+        f"{total.unsure} unsure (not counted). Mitoses outside of them: {total.outside} (not counted).",
+        "warnings": warnings,
+    }
+
+
+def _limits(limits: Sequence[int]) -> str:
+    parts = [f"score 1 up to {limits[0] - 1}"]
+    parts += [f"score {at} from {limit}" for at, limit in enumerate(limits, start=2)]
+    return ", ".join(parts)
+
+
+def _field_row(one: CaseField, count: int, picture: str) -> dict[str, Any]:
+    area = {"whole": "whole field", "outline": "outline", "tissue": "tissue only"}[one.area.kind]
+    return {
+        "name": one.name,
+        "digest": one.digest,
+        "state": one.state,
+        "count": count,
+        "mm2": f"{one.area.mm2(one.shape, one.mpp):.3f}" if one.mpp else "?",
+        "area": area,
+        "mpp": f"{one.mpp:.4g}, {mpp_origin(one)}" if one.mpp else "not known",
+        "model": one.model or "none",
+        "rule": _rule_words(one.rule),
+        "picture": picture,
+    }
+
+
+def mpp_origin(one: CaseField) -> str:
+    """Where the um/px of a field comes from: its sidecar, its file, or a reader."""
+    path = Path(one.path) if one.path else None
+    if path is not None and path.exists():
+        with contextlib.suppress(MitosisError, ValueError):
+            if sidecar_mpp(path) == one.mpp:
+                return "file beside it"
+            if lazy_field(path).mpp == one.mpp:
+                return "its file"
+    return "given by the reader"
+
+
+def _rule_words(text: str) -> str:
+    try:
+        values = json.loads(text) if text else {}
+    except ValueError:
+        return ""
+    return ", ".join(f"{name} {_short(value)}" for name, value in sorted(values.items()) if value not in (None, [], {}))
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _figure_rows(one: CaseField, mitoses: Any, numbers: Sequence[int], field: Field | None) -> list[dict[str, Any]]:
+    rows = []
+    for number, row in zip(numbers, mitoses.to_dict("records"), strict=True):
+        score = row["score"]
+        rows.append(
+            {
+                "number": number,
+                "field": one.name,
+                "x": f"{row['x_px']:.0f}",
+                "y": f"{row['y_px']:.0f}",
+                "phase": row["phase"],
+                "source": "by hand" if row["source"] == "reader" else row["source"],
+                "score": "" if score != score else f"{score:.2f}",
+                "reader": row["reader"],
+                "time": _minutes(row["time"]),
+                "picture": "" if field is None else thumbnail(field, row["y_px"], row["x_px"]),
+            }
+        )
+    return rows
+
+
+def _minutes(time: str) -> str:
+    try:
+        return f"{datetime.fromisoformat(time):%Y-%m-%d %H:%M} UTC"
+    except ValueError:
+        return ""
+
+
+def hotspot_words(place: Place | None, options: ReportOptions, counted: Sequence[Counted]) -> str:
+    """The hotspot in a sentence; nothing where none was asked for."""
+    if options.hotspot_mm2 <= 0:
+        return ""
+    size = f"{options.hotspot_mm2:g} mm² ({'4:3 rectangle' if options.hotspot_shape == 'rectangle' else 'circle'})"
+    if place is None:
+        return f"Hotspot: no field has room for {size}; the fields are counted together."
+    score = options.convention.score(place.count, options.hotspot_mm2)
+    density = place.count / options.hotspot_mm2
+    return (
+        f"Hotspot of {size}: {place.count} {'mitosis' if place.count == 1 else 'mitoses'}, {density:.2f} per mm², "
+        f"score {score.score}; centre x {place.x_px:.0f}, y {place.y_px:.0f} px in {counted[place.field].name}."
+    )
+
+
+def rendered(content: Mapping[str, Any], template: Path | None = None) -> str:
+    """The page.
+
+    Raises
+    ------
+    MitosisError
+        When the template cannot be read, is none, or asks for something that there is not.
+    """
+    from jinja2 import StrictUndefined, TemplateError
+    from jinja2.sandbox import SandboxedEnvironment
+
+    # A template is somebody's file: it may show what it is given, and reach nothing else.
+    environment = SandboxedEnvironment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    try:
+        text = template_text() if template is None else template.read_text(encoding="utf-8")
+        return environment.from_string(text).render(content)
+    except (OSError, UnicodeDecodeError) as error:
+        raise MitosisError(f"The template cannot be read ({error}).") from error
+    except TemplateError as error:
+        raise MitosisError(f"The template cannot be used: {error}.") from error
+
+
+def template_text() -> str:
+    """The package's own template, for a laboratory to start from."""
+    return (files("napari_mitosis.cases") / "templates" / "report.html").read_text(encoding="utf-8")
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write a page; a reader of the file never sees half of it.
+
+    Raises
+    ------
+    JournalError
+        When it cannot be written; an earlier one stays as it was.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(page, encoding="utf-8", newline="\n")
+        part.replace(path)
+    except OSError as error:
+        raise JournalError(f"{path}: the report cannot be written ({error.strerror}).") from error
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,152 @@
+"""The report of a case: what is on the page, that nothing private is, and that a browser prints it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from datetime import UTC, datetime, timedelta
+from importlib.resources import files
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from napari_mitosis.annotations.notebook import Notebook
+from napari_mitosis.annotations.store import Journal
+from napari_mitosis.cases.areas import Area
+from napari_mitosis.cases.case import add_to_case, read_case
+from napari_mitosis.cases.count import Counted
+from napari_mitosis.cases.places import case_hotspot
+from napari_mitosis.cases.report import ReportOptions, rendered, report, template_text
+from napari_mitosis.cli.app import app
+from napari_mitosis.errors import MitosisError
+from napari_mitosis.fields.field import open_field
+from napari_mitosis.jobs import run
+from napari_mitosis.measures.grade import WHO
+
+SAMPLES = Path(str(files("napari_mitosis"))) / "sample_data"
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+NAME = "Pat <b>7</b> & Söhne"
+
+
+@pytest.fixture(scope="module")
+def case_journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A journal with a case of three sample fields, annotated by their own tables."""
+    folder = tmp_path_factory.mktemp("case")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("XDG_STATE_HOME", str(folder / "state"))
+    journal = Journal(folder / "journal.sqlite")
+    moments = iter(NOON + timedelta(seconds=at) for at in range(10_000))
+    for name in ("hotspot", "mimics", "quiet"):
+        shutil.copy(SAMPLES / f"{name}.tif", folder)
+        field = open_field(folder / f"{name}.tif")
+        add_to_case(journal, NAME, [field], "ann")
+        book = Notebook(journal, field, "Žofie", lambda: next(moments))
+        truth = pd.read_csv(SAMPLES / f"{name}.csv")
+        book.add_all(truth[["y_px", "x_px", "label"]])
+        if name == "hotspot":
+            book.set_complete(True)
+            book.note("area", Area.outline([[20, 20], [20, 500], [480, 480], [500, 20]]).text())
+    journal.close()
+    patch.undo()
+    return folder / "journal.sqlite"
+
+
+def page_of(journal: Path, printed: datetime = NOON, options: ReportOptions | None = None) -> str:
+    with Journal(journal) as opened:
+        return run(report(opened, read_case(opened, NAME), printed, options))
+
+
+def test_the_page_holds_what_a_report_needs_and_nothing_private(case_journal: Path) -> None:
+    options = ReportOptions(WHO, hotspot_mm2=0.005)
+    page = page_of(case_journal, options=options)
+    assert "Pat &lt;b&gt;7&lt;/b&gt; &amp; Söhne" in page
+    assert "<b>7</b>" not in page
+    for text in ("Research use only", "Žofie", "hotspot", "per mm²", "Poisson", "um/px", WHO.source, "napari-mitosis "):
+        assert text in page
+    text = re.sub(r"data:image/jpeg;base64,[A-Za-z0-9+/=]+", "", page)
+    assert str(case_journal.parent) not in text
+    assert not re.search(r"(src|href)=\"(?!data:)[^\"]+\"", page)
+    with Journal(case_journal) as journal:
+        case = read_case(journal, NAME)
+    counted = [Counted.of(field) for field in case.fields]
+    inside = sum(int((one.area.holds(one.yx_px, one.shape) & (one.labels == "mitosis")).sum()) for one in counted)
+    assert inside > 0
+    assert len(re.findall(r'alt="figure \d+"', page)) == inside
+    assert f'<span class="large">{inside}</span>' in page
+    place = case_hotspot(counted, 0.005)
+    assert place is not None
+    assert f"circle): {place.count} mitos" in page
+
+
+def test_the_same_journal_gives_the_same_bytes_but_for_the_time(case_journal: Path) -> None:
+    later = NOON + timedelta(days=400)
+    first, again, another = page_of(case_journal), page_of(case_journal), page_of(case_journal, later)
+    assert first == again
+    different = [(a, b) for a, b in zip(first.splitlines(), another.splitlines(), strict=True) if a != b]
+    printed = "<tr><th>Printed</th><td>{} 12:00:00 UTC</td></tr>"
+    assert different == [(printed.format("2026-03-01"), printed.format("2027-04-05"))]
+
+
+def test_fields_that_are_gone_are_counted_and_named(case_journal: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "journal.sqlite"
+    shutil.copy(case_journal, moved)
+    gone = case_journal.parent / "quiet.tif"
+    gone.rename(tmp_path / "away.tif")
+    try:
+        assert "quiet is counted, but not shown" in page_of(moved)
+    finally:
+        (tmp_path / "away.tif").rename(gone)
+
+
+def test_a_laboratory_brings_its_own_template(case_journal: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.html"
+    own.write_text("<p>{{ accepted }} in {{ case }}</p>")
+    assert re.fullmatch(r"<p>\d+ in Pat &lt;b&gt;7.*</p>", page_of(case_journal, options=ReportOptions(template=own)))
+    for text, told in (
+        ("{{ nothing }}", "'nothing' is undefined"),
+        ("{% if %}", "Expected an expression"),
+        ("{{ case.__class__.__mro__ }}", "unsafe"),
+    ):
+        own.write_text(text)
+        with pytest.raises(MitosisError, match=told):
+            rendered({"case": "x"}, own)
+    with pytest.raises(MitosisError, match="cannot be read"):
+        rendered({}, tmp_path / "absent.html")
+
+
+def test_from_the_command_line(case_journal: Path, tmp_path: Path) -> None:
+    run_cli = CliRunner().invoke
+    where = ["--journal", str(case_journal)]
+    listed = run_cli(app, ["case", "list", *where])
+    assert listed.exit_code == 0, listed.output
+    assert "complete" in listed.output
+    out = tmp_path / "page.html"
+    done = run_cli(app, ["report", NAME, "--out", str(out), "--convention", "who", *where])
+    assert done.exit_code == 0, done.output
+    assert out.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert run_cli(app, ["report", "nobody", "--out", str(out), *where]).exit_code == 1
+    assert run_cli(app, ["report", NAME, "--convention", "x", *where]).exit_code == 1
+    fresh = str(tmp_path / "fresh.sqlite")
+    added = run_cli(app, ["case", "add", "new", str(SAMPLES / "quiet.tif"), "--journal", fresh])
+    assert "1 of 1 fields added to new" in added.output, added.output
+    run_cli(app, ["case", "template", str(tmp_path / "t.html")])
+    assert (tmp_path / "t.html").read_text(encoding="utf-8") == template_text()
+
+
+def test_a_browser_prints_it(case_journal: Path, tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium here: 'apt-get install chromium' lets this test print the report")
+    page, printed = tmp_path / "page.html", tmp_path / "page.pdf"
+    page.write_text(page_of(case_journal), encoding="utf-8")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer", "--virtual-time-budget=5000"]
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    command = [browser, *options, profile, f"--print-to-pdf={printed}", page.as_uri()]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    content = printed.read_bytes()
+    assert content.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type\s*/Page\b", content)) >= 2
+    assert content.count(b"/Subtype /Image") + content.count(b"/Subtype/Image") >= 3
