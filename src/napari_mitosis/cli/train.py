@@ -233,18 +233,22 @@ def final(
     threads: Threads = 0,
 ) -> None:
     """Train detector NAME on all fields of DATA; leaves weights and card in OUT/published (compact)."""
+    from ..datasets.scale import at_scale
     from ..training.final import train_final, train_paper
+    from ..training.systems import PaperPlan
 
     name = str(ctx.info_name)
     _start(seed, threads)
     with errors_told():
+        samples = at_scale(_fields(data) + _other_fields(data), 0.25)
         if config == "compact":
-            samples, crops = _fields(data) + _other_fields(data), _crops(data)
+            crops = _crops(data)
             reports = (report_file, verified_file)
             job = train_final(name, samples, crops, init, out, reports, version=version, seed=seed, steps=steps)
             stdout().print(run_shown(job))
         else:
-            run_shown(train_paper(name, config, _fields(data), init, out, crop_px=crop_px, steps=steps, seed=seed))
+            plan = PaperPlan(steps, crop_px, seed)
+            stdout().print(run_shown(train_paper(name, config, samples, init, out, plan, version=version)))
 
 
 def _start(seed: int, threads: int) -> None:
