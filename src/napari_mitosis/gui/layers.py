@@ -31,6 +31,9 @@ CLEAR_BELOW = 0.35
 RING_UM = 15.0
 """Diameter of a detection's ring: a large mitosis fits in."""
 
+RING_LINE = 0.04
+"""Width of its line, as a share of the diameter: thin, and outside the chromatin."""
+
 RING_COLOUR = "#00e63c"
 """Green: neither haematoxylin nor eosin."""
 
@@ -255,7 +258,7 @@ class FieldLayers:
                 symbol="disc",
                 face_color="transparent",
                 border_color=RING_COLOUR,
-                border_width=0.1,
+                border_width=RING_LINE,
                 features={"score": np.empty(0), "area_um2": np.empty(0), "label": np.empty(0, dtype=object)},
                 **placed(self._owner),
             )
