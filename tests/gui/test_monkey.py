@@ -223,7 +223,7 @@ class Monkey:
             if layer.metadata.get(OWNER_KEY) == key and layer.visible and not layer.name.endswith(own)
         ]
         assert not shown, f"{shown} of a field that is read blind"
-        assert self.dock.annotating.reviewed.of(key) is None
+        assert self.desk.counts.of(key) is None
 
     def check_journal(self) -> None:
         """What is in memory is what another process would read."""

@@ -120,14 +120,14 @@ def test_a_figure_that_is_clicked_is_what_keys_judge(review: Any, qtbot: Any) ->
     strike(review, "mitosis", qtbot)
     assert judged(review) == {(120.0, 240.0): "mitosis"}
     assert one_thing(review).origin == CANDIDATES
-    assert review.annotating.reviewed.of(review.reviewing.key).pending == 2
+    assert review.desk.counts.of(review.reviewing.key).pending == 2
     # Dragged, the mark goes along; deleted, what was looked at before is looked at again.
     review.annotating.select(figure)
     notebook.move(figure, 140.0, 200.0)
     assert one_thing(review).place == (140.0, 200.0)
     notebook.delete(figure)
     assert one_thing(review).origin == CANDIDATES
-    qtbot.waitUntil(lambda: review.annotating.reviewed.of(review.reviewing.key).by_hand == 0, timeout=5000)
+    qtbot.waitUntil(lambda: review.desk.counts.of(review.reviewing.key).by_hand == 0, timeout=5000)
 
 
 def test_tabs_stay_where_they_are_and_the_window_as_high_as_it_is(review: Any, qtbot: Any) -> None:

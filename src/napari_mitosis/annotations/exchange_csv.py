@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..datasets.rows import read_table
+from ..tables import plain_cell, safe_cell
 from .rows import (
     EXCHANGE_COLUMNS,
     FieldFacts,
@@ -45,7 +46,7 @@ def read(path: Path, facts: FieldFacts) -> pd.DataFrame:
         where = f"{path}, line {line}"
         rows.append(
             {
-                **{name: cells.get(name, "") for name in ("phase", "reader", "source", "time")},
+                **{name: plain_cell(cells.get(name, "")) for name in ("phase", "reader", "source", "time")},
                 "figure": known_id(cells.get("figure", "")),
                 "y_px": place_number(cells["y_px"], where),
                 "x_px": place_number(cells["x_px"], where),
@@ -59,4 +60,4 @@ def read(path: Path, facts: FieldFacts) -> pd.DataFrame:
 def _cell(value: object) -> str:
     if isinstance(value, float):
         return "" if math.isnan(value) else repr(float(value))
-    return str(value)
+    return safe_cell(str(value))

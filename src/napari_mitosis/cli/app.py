@@ -16,9 +16,11 @@ from . import (
     finetune,
     journal,
     models,
+    propose,
     reader,
     recall,
     report,
+    slides,
     train,
     window,
 )
@@ -34,12 +36,14 @@ app = typer.Typer(
 app.command("open")(window.open_window)
 app.command("demo")(window.demo)
 app.command("detect")(detect.detect)
+app.command("slides")(slides.slides)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("boxes")(boxes.boxes)
 app.command("recall")(recall.recall)
 app.command("ablate")(ablate.ablate)
 app.command("finetune")(finetune.finetune)
+app.command("propose")(propose.propose)
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(journal.app, name="journal")
