@@ -93,6 +93,9 @@ class Monkey:
         self.run()
         self.qtbot.waitUntil(lambda: not self.detect.running, timeout=20_000)
 
+    def cancel(self) -> None:
+        self.detect.runs.cancel()
+
     def rule(self) -> None:
         state = self.session.current
         if state is not None and state.rule is not None:
@@ -182,7 +185,7 @@ class Monkey:
             self.judge: 14, self.step: 10, self.click_gallery: 8, self.tab: 6, self.switch: 5, self.mark: 4,
             self.run: 4, self.rule: 4, self.select_figure: 4, self.open: 3, self.run_to_end: 3, self.pan: 3,
             self.toggle_overlay: 3,
-            self.detect.cancel: 2, self.rename: 2, self.delete_overlay: 2, self.delete_figure: 2, self.blind: 2,
+            self.cancel: 2, self.rename: 2, self.delete_overlay: 2, self.delete_figure: 2, self.blind: 2,
             self.hide: 2, self.peek: 2, self.options: 3, self.close: 1,
         }  # fmt: skip
         weights = np.array(list(actions.values()), dtype=float)
