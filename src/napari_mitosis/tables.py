@@ -14,6 +14,23 @@ ANNOTATION_COLUMNS: tuple[str, ...] = ("y_px", "x_px", "label", "confidence")
 LABELS: tuple[str, ...] = ("mitosis", "mimic", "unsure")
 
 
+_RUN = ("=", "+", "-", "@", "\t", "\r")
+"""A cell that begins so is a formula to a spreadsheet."""
+
+
+def to_cell(value: object) -> str:
+    """A value as a cell of a CSV file: NaN is empty, and a text that a spreadsheet would run is quoted."""
+    if isinstance(value, float):
+        return "" if np.isnan(value) else repr(float(value))
+    text = str(value)
+    return f"'{text}" if text.startswith((*_RUN, "'")) else text
+
+
+def from_cell(text: str) -> str:
+    """The text of a cell as `to_cell` wrote it."""
+    return text[1:] if text[:1] == "'" and text[1:].startswith((*_RUN, "'")) else text
+
+
 def empty_detections() -> pd.DataFrame:
     """Return a detections frame without rows."""
     return pd.DataFrame({name: np.empty(0, dtype=np.float64) for name in DETECTION_COLUMNS})
