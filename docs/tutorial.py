@@ -31,7 +31,6 @@ from qtpy.QtWidgets import QApplication, QScrollArea, QTabBar, QWidget
 from napari_mitosis.datasets.samples import sample_folder
 from napari_mitosis.gui.annotate.blind import BlindPanel
 from napari_mitosis.gui.annotate.panel import AnnotatePanel
-from napari_mitosis.gui.annotate.second_look import SecondLookPanel
 from napari_mitosis.gui.app import open_window
 
 IMAGES = Path(__file__).resolve().parent / "images"
@@ -233,15 +232,11 @@ def first_field(reader: Reader) -> None:
     if panel.annotating.tool.on:
         reader.click(panel.mode)
     reader.tab("Second look")
-    look: Any = review.findChild(SecondLookPanel)
-    reader.until(lambda: look.table.rowCount() >= 3, "candidates below the threshold")
-    for row in range(3):
-        look.table.setCurrentCell(row, 0)
+    reader.until(lambda: len(review.reviewing.queue.second) >= 3, "candidates below the threshold")
+    for _ in range(3):
         reader.wait(0.8)
-        at = look.looks.iloc[row]
-        yes = reader.is_mitosis("field 1", float(at["y_px"]), float(at["x_px"]))
-        if not look.looks["label"].iloc[row]:
-            reader.strike(Qt.Key.Key_G if yes else Qt.Key.Key_W)
+        yes = reader.is_mitosis("field 1", *review.reviewing.target.place)
+        reader.strike(Qt.Key.Key_G if yes else Qt.Key.Key_W)
     reader.wait(1)
     reader.picture("second-look")
 

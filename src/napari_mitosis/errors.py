@@ -6,6 +6,8 @@ from pathlib import Path
 
 from pydantic_core import ValidationError
 
+from .names import printable
+
 
 class MitosisError(Exception):
     """Base class: the message says what went wrong and what can be done, in one or two sentences."""
@@ -25,7 +27,7 @@ class FieldError(MitosisError):
     def __init__(self, path: Path | str, reason: str) -> None:
         self.path = Path(path)
         self.reason = reason
-        super().__init__(f"{self.path.name}: {reason}")
+        super().__init__(printable(f"{self.path.name}: {reason}"))
 
 
 class UnknownResolution(MitosisError):

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
+
+from .names import printable
 
 DETECTION_COLUMNS: tuple[str, ...] = ("y_px", "x_px", "y_um", "x_um", "score", "area_um2")
 """Centroid in field pixels and in um from the centre of pixel (0, 0), score in [0, 1], area of the blob."""
@@ -12,23 +17,6 @@ ANNOTATION_COLUMNS: tuple[str, ...] = ("y_px", "x_px", "label", "confidence")
 """Centre in field pixels, one of `LABELS`, and how sure the readers were, in [0, 1]."""
 
 LABELS: tuple[str, ...] = ("mitosis", "mimic", "unsure")
-
-
-_RUN = ("=", "+", "-", "@", "\t", "\r")
-"""A cell that begins so is a formula to a spreadsheet."""
-
-
-def to_cell(value: object) -> str:
-    """A value as a cell of a CSV file: NaN is empty, and a text that a spreadsheet would run is quoted."""
-    if isinstance(value, float):
-        return "" if np.isnan(value) else repr(float(value))
-    text = str(value)
-    return f"'{text}" if text.startswith((*_RUN, "'")) else text
-
-
-def from_cell(text: str) -> str:
-    """The text of a cell as `to_cell` wrote it."""
-    return text[1:] if text[:1] == "'" and text[1:].startswith((*_RUN, "'")) else text
 
 
 def empty_detections() -> pd.DataFrame:
@@ -133,3 +121,75 @@ def _require_range(frame: pd.DataFrame, name: str, low: float, high: float, what
     values = frame[name].to_numpy()
     if len(values) and (values.min() < low or values.max() > high):
         raise ValueError(f"{what}: column '{name}' holds a value outside [{low:g}, {high:g}]")
+
+
+_FORMULA = ("=", "+", "-", "@", "\t")
+
+
+def safe_cell(text: str) -> str:
+    """A text as a spreadsheet shows it and does not run it: an apostrophe stands before what it takes for a formula.
+
+    A carriage return, at which some readers begin a new line, is written as ``\\r``.
+    """
+    text = text.replace("\r", "\\r")
+    return f"'{text}" if text.lstrip("'").startswith(_FORMULA) else text
+
+
+def plain_cell(text: str) -> str:
+    """The text that `safe_cell` wrote."""
+    return text[1:] if text.startswith("'") and text[1:].lstrip("'").startswith(_FORMULA) else text
+
+
+def table_text(frame: pd.DataFrame, *, header: bool = True, index_label: str | None = None) -> str:
+    """A table as CSV in which no cell is a formula, and nothing is that UTF-8 cannot write.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    header : bool
+        Whether the names of the columns come first.
+    index_label : str, optional
+        Name of the column of its index; without it the index is left out.
+    """
+    if index_label is not None:
+        frame = frame.rename_axis(index_label).reset_index()
+    safe = frame.rename(columns=lambda name: safe_cell(printable(str(name))))
+    for position, kind in enumerate(frame.dtypes):
+        if not pd.api.types.is_numeric_dtype(kind):
+            cells = [safe_cell(printable(cell)) if isinstance(cell, str) else cell for cell in frame.iloc[:, position]]
+            safe.isetitem(position, cells)
+    text: str = safe.to_csv(index=False, header=header, lineterminator="\n")
+    return text
+
+
+def write_table(path: Path, frame: pd.DataFrame, *, append: bool = False, index_label: str | None = None) -> None:
+    """Write `table_text` to a file, or add its rows to what is there.
+
+    Raises
+    ------
+    OSError
+        When it cannot be written.
+    """
+    with path.open("a" if append else "w", encoding="utf-8", newline="") as file:
+        file.write(table_text(frame, header=not append, index_label=index_label))
+
+
+def load_table(path: Path, texts: Sequence[str] = ()) -> pd.DataFrame:
+    """Read what `write_table` wrote.
+
+    Parameters
+    ----------
+    path : Path
+    texts : sequence of str
+        Columns that hold text, whatever it looks like.
+
+    Raises
+    ------
+    OSError, ValueError
+        When it cannot be read, or is no table.
+    """
+    frame = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=True)
+    for name in texts:
+        if name in frame.columns:
+            frame[name] = [plain_cell(cell) if isinstance(cell, str) else cell for cell in frame[name]]
+    return frame

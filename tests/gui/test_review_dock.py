@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QToolButton
 from napari_mitosis.annotations.store import Journal
 from napari_mitosis.gui.review.dock import WIDTH_PX, ReviewDock
 from napari_mitosis.gui.review.marker import MAGNIFICATIONS, zoom_for
-from napari_mitosis.review.queue import ORDERS
+from napari_mitosis.review.orders import ORDERS
 
 from .conftest import add_field, camera_of, drawn_field, press, run_to_end, settle
 from .review_window import detected_review, open_review, states, strike
@@ -64,8 +64,8 @@ def test_the_camera_goes_there_as_close_as_is_set(open_dock: Any, qtbot: Any) ->
     owner, camera = viewer.layers["field"], camera_of(viewer)
     for step in ("next", "mimic", "skip"):
         strike(dock, step, qtbot)
-        present = dock.reviewing.present
-        assert camera.center[-2:] == pytest.approx((present["y_px"] * 0.25, present["x_px"] * 0.25))
+        present = dock.reviewing.target
+        assert camera.center[-2:] == pytest.approx((present.y_px * 0.25, present.x_px * 0.25))
         assert camera.zoom == pytest.approx(6.0)  # 60x: six pixels of the screen for each um
         middle = dock.marker.canvas.width() / 2, dock.marker.canvas.height() / 2
         assert dock.marker.place_px == pytest.approx(middle, abs=1.5)
@@ -104,8 +104,8 @@ def test_gallery_table_and_points_show_the_same_candidate(open_dock: Any, qtbot:
     qtbot.mouseClick(gallery.viewport(), Qt.MouseButton.LeftButton, pos=place)
     everywhere(int(queue.rows[2]))
     centre = camera_of(viewer).center
-    present = dock.reviewing.present
-    assert centre[-2:] == pytest.approx((present["y_px"] * 0.25, present["x_px"] * 0.25))
+    present = dock.reviewing.target
+    assert centre[-2:] == pytest.approx((present.y_px * 0.25, present.x_px * 0.25))
     # A click in the table.
     press(dock.browser.switch, qtbot)
     table = dock.browser.table
@@ -134,12 +134,12 @@ def test_gallery_and_table_tell_and_filter(open_dock: Any, qtbot: Any) -> None:
     model = dock.browser.model
     rows = [[model.index(at, column).data() for column in range(6)] for at in range(4)]
     assert [row[0] for row in rows] == ["1", "2", "3", "4"]
-    assert [row[3].split()[-1] for row in rows] == ["mitosis", "mimic", "skipped", "unsure"]
+    assert [row[3].split()[-1] for row in rows] == ["mitosis", "look-alike", "off", "unsure"]
     assert [row[3].split()[0] for row in rows] == ["M", "X", "–", "?"]
     assert rows[0][5] == "Ada"
     assert float(rows[0][1]) >= float(rows[3][1])
     chips = dock.browser.filters
-    assert chips["mimic"].text() == "1\nmimics"
+    assert chips["mimic"].text() == "1\nlook-alike"
     assert chips[None].text() == "12\nall"
     press(chips["undecided"], qtbot)
     assert model.rowCount() == 8
@@ -159,13 +159,13 @@ def test_gallery_and_table_tell_and_filter(open_dock: Any, qtbot: Any) -> None:
 
 def test_thumbnails_are_the_tissue(open_dock: Any, qtbot: Any) -> None:
     _, detect, dock = detected_review(open_dock, qtbot)
-    present, field = dock.reviewing.present, detect.session.current.field
+    present, field = dock.reviewing.target, detect.session.current.field
     get = dock.thumbnails.get
-    wanted = (dock.reviewing.key, field, float(present["y_px"]), float(present["x_px"]))
+    wanted = (dock.reviewing.key, field, *present.place)
     qtbot.waitUntil(lambda: get(*wanted) is not None, timeout=10_000)
     image = get(*wanted).toImage()
     assert (image.width(), image.height()) == (128, 128)
-    y, x = round(present["y_px"]), round(present["x_px"])
+    y, x = round(present.y_px), round(present.x_px)
     for dy, dx in ((0, 0), (-20, 3), (15, -30)):
         expected = field.pixels[min(max(y + dy, 0), field.shape[0] - 1), min(max(x + dx, 0), field.shape[1] - 1)]
         colour = image.pixelColor(64 + dx, 64 + dy)
@@ -225,13 +225,13 @@ def test_the_present_candidate_survives_sliders_and_a_new_detection(open_dock: A
     strike(dock, "mitosis", qtbot)
     for _ in range(9):
         strike(dock, "next", qtbot)
-    place = tuple(dock.reviewing.present[["y_px", "x_px"]])
+    place = dock.reviewing.target.place
     scores = detect.session.current.result.detections["score"]
     detect.panel.rule.score.setValue((scores[3] + scores[4]) / 2)
     settle(qtbot, detect)
     qtbot.waitUntil(lambda: len(queue) == 5, timeout=10_000)
-    assert tuple(dock.reviewing.present[["y_px", "x_px"]]) == place
-    assert dock.panel.card.facts.text().startswith(f"{dock.reviewing.present['area_um2']:.0f} µm² · dropped")
+    assert dock.reviewing.target.place == place
+    assert dock.panel.card.facts.text().startswith(f"{dock.reviewing.target.area_um2:.0f} µm² · left out")
     assert "mitosis" in states(dock)
     press(detect.panel.rule.reset, qtbot)
     settle(qtbot, detect)
@@ -239,7 +239,7 @@ def test_the_present_candidate_survives_sliders_and_a_new_detection(open_dock: A
     run_to_end(detect, qtbot)
     settle(qtbot, detect)
     qtbot.wait(100)
-    assert tuple(dock.reviewing.present[["y_px", "x_px"]]) == place
+    assert dock.reviewing.target.place == place
     assert states(dock).count("mitosis") == 1
 
 
@@ -248,7 +248,7 @@ def test_what_the_rule_drops_can_be_reviewed_too(open_dock: Any, qtbot: Any) -> 
     detect.session.set_rule(detect.session.active, min_score=0.99)
     qtbot.waitUntil(lambda: len(dock.reviewing.queue) == 1, timeout=10_000)  # the present one stays
     assert dock.panel.isVisible()
-    dock.panel.below.click()
+    dock.browser.below.click()
     assert len(dock.reviewing.queue) == 12
     strike(dock, "next", qtbot)
     strike(dock, "mitosis", qtbot)
@@ -257,7 +257,7 @@ def test_what_the_rule_drops_can_be_reviewed_too(open_dock: Any, qtbot: Any) -> 
 
 def test_orders_and_why_one_is_not_there(open_dock: Any, qtbot: Any) -> None:
     _, _, dock = detected_review(open_dock, qtbot)
-    queue, box = dock.reviewing.queue, dock.panel.order
+    queue, box = dock.reviewing.queue, dock.browser.order
     present = queue.present
     for order in ("reading", "uncertainty"):
         choose(box, order, qtbot)

@@ -16,11 +16,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
 
 from napari_mitosis.gui import keys as detect_keys
-from napari_mitosis.gui.annotate.annotating import KEY as CLICK_KEY
 from napari_mitosis.gui.preferences import Preferences
 from napari_mitosis.gui.review.keys_dialog import KeysDialog
 from napari_mitosis.gui.review.review_keys import (
-    ACTIONS,
     DEFAULTS,
     ReviewKeys,
     canonical,
@@ -47,7 +45,7 @@ def test_none_of_them_is_anyone_elses() -> None:
     mine = [canonical(key) for key in DEFAULTS.values()]
     assert None not in mine
     assert len(set(mine)) == len(mine)
-    others = {canonical(key) for key in (*detect_keys.KEYS.values(), CLICK_KEY)}
+    others = {canonical(key) for key in detect_keys.KEYS.values()}
     assert not set(mine) & (naparis | bound | others)
     # What the dock itself holds against a key is at least all this.
     assert naparis | bound | others <= set(taken())
@@ -64,8 +62,8 @@ REFUSED = {
     "A": "napari",
     "Control-Z": "napari",
     "N": "detect dock",
-    CLICK_KEY: "click to annotate",
-    "W": "mimic",
+    "Shift-M": "Click to annotate",
+    "W": "look-alike",
     "Shift-1": "cannot bind",
     "Shift": "cannot bind",
     "Nonsense": "cannot bind",
@@ -108,8 +106,8 @@ def test_what_is_kept_is_read_again_and_nonsense_is_not(make_napari_viewer: Any,
 def test_keys_are_shown_and_changed_in_the_dialog(open_dock: Any, qtbot: Any) -> None:
     _, _, dock = detected_review(open_dock, qtbot)
     panel = dock.panel
-    for name in ACTIONS:
-        assert dock.keys.pretty(name) in panel.buttons[name].toolTip()
+    for name, button in panel.buttons.items():
+        assert dock.keys.pretty(name) in button.toolTip()
         assert dock.keys.pretty(name) in panel.keys_button.toolTip()
     assert panel.buttons["mitosis"].text() == "Mitosis\nG"
     press(panel.keys_button, qtbot)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,7 +19,9 @@ from napari_mitosis.review.candidates import (
     uncertainty,
     why_no_disagreement,
 )
-from napari_mitosis.review.queue import ORDERS, Queue, reading_order
+from napari_mitosis.review.orders import ORDERS, reading_order
+from napari_mitosis.review.queue import Queue
+from napari_mitosis.review.target import CANDIDATES, FIGURE, SECOND
 
 MPP = 0.25
 STRIDE = 4
@@ -322,3 +326,121 @@ def test_columns_of_scores_disagree_and_who_found_nothing_gave_nothing() -> None
     # Detectors that were compared here come first; what none of them found keeps its own.
     agreement = pd.DataFrame({"y_px": [41.0], "x_px": [41.0], "one": [0.95], "other": [np.nan]})
     assert disagreement(candidates, evidence, agreement).tolist() == pytest.approx([0.95, 0.8])
+
+
+LOOKS = frame_of((0, 50, 0.3, False), (200, 200, 0.25, False), (240, 200, 0.2, False))
+
+
+def second_look(queue: Queue) -> None:
+    queue.set_left_out(LOOKS[["y_px", "x_px", "score", "area_um2"]])
+
+
+def places_of(queue: Queue, rows: object) -> list[tuple[float, float]]:
+    return [tuple(place) for place in (queue.frame[["y_px", "x_px"]].to_numpy()[rows] * MPP).tolist()]
+
+
+def test_what_the_rule_leaves_out_is_a_list_of_the_same_frame(queue: Queue) -> None:
+    second_look(queue)
+    assert queue.second.tolist() == [4, 5, 6], "a candidate that the rule drops is not there twice"
+    assert queue.rows.tolist() == [0, 1, 2, 3]
+    queue.set_below(True)
+    assert queue.rows.tolist() == [0, 1, 2, 3, 4]
+    queue.second_count = 1
+    assert queue.second.tolist() == [4]
+
+
+def test_there_is_one_target_whichever_list_is_in_front(queue: Queue) -> None:
+    second_look(queue)
+    queue.next_undecided()
+    queue.next_undecided()
+    assert queue.target.origin == CANDIDATES
+    assert (queue.target.number, queue.target.of) == (2, 4)
+    assert queue.bring(SECOND)
+    assert queue.target.origin == SECOND
+    assert (queue.target.number, queue.target.of, queue.target.kept) == (1, 3, False)
+    assert queue.next_undecided() == 5
+    assert queue.target.place == (800, 800)
+    # Back: what was looked at there is the target again, and nothing of the other list is.
+    assert queue.bring(CANDIDATES)
+    assert (queue.present, queue.target.number) == (1, 2)
+    assert not queue.bring(CANDIDATES)
+    assert queue.bring(SECOND)
+    assert queue.present == 5
+
+
+def test_the_target_of_a_second_look_stays_while_what_is_left_out_is_looked_up_anew(queue: Queue) -> None:
+    second_look(queue)
+    queue.bring(SECOND)
+    queue.look_at(6)
+    queue.set_candidates(frame_of(*FIVE), MPP)
+    assert queue.target.place == (960, 800)
+    assert queue.rows.tolist() == [0, 1, 2, 3], "it is no candidate of the queue for that"
+    second_look(queue)
+    assert (queue.present, queue.target.origin, queue.target.number) == (6, SECOND, 3)
+    # A rule that keeps it makes a candidate of it.
+    queue.set_candidates(frame_of(*FIVE, (240, 200, 0.2, True)), MPP)
+    assert queue.target.origin == CANDIDATES
+    assert queue.target.number == 5
+
+
+def test_a_figure_of_its_own_is_the_target_for_as_long_as_it_is_looked_at(queue: Queue) -> None:
+    by_hand = figures_at((0, 0, "mitosis"), (30, 30, "mimic"))
+    queue.look_at(2)
+    queue.set_figures(by_hand)
+    assert queue.look_at_figure("f1")
+    target = queue.target
+    assert (target.origin, target.place, target.state, target.figure) == (FIGURE, (120, 120), "mimic", "f1")
+    assert (target.number, target.score, target.area_um2) == (0, None, None)
+    assert len(queue) == 4, "it is no candidate"
+    assert not queue.look_at_figure("f9")
+    # It is dragged, and judged anew.
+    queue.set_figures(figures_at((0, 0, "mitosis"), (31, 30, "mitosis")))
+    assert (queue.target.place, queue.target.state) == ((124, 120), "mitosis")
+    # Another figure, then a candidate: nothing is left behind.
+    assert queue.look_at_figure("f0")
+    assert (queue.present, queue.target.origin, len(queue.frame)) == (0, CANDIDATES, 5)
+    assert queue.go(-1) == 2
+    # Deleted, it is gone as a target; what was looked at before is the target again.
+    queue.set_figures(by_hand)
+    queue.look_at_figure("f1")
+    queue.set_figures(by_hand.iloc[:1])
+    assert (queue.present, queue.target.origin, len(queue.frame), len(queue.notes)) == (2, CANDIDATES, 5, 5)
+    # A detection that finds it makes a candidate of it.
+    queue.set_figures(by_hand)
+    queue.look_at_figure("f1")
+    queue.set_candidates(frame_of(*FIVE, (30, 31, 0.9, True)), MPP)
+    assert (queue.present, queue.target.origin, queue.target.state) == (5, CANDIDATES, "mimic")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 11), max_size=30), st.integers(0, 3))
+def test_whatever_is_done_frame_notes_and_target_belong_together(steps: list[int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    queue = Queue()
+    queue.set_candidates(frame_of(*FIVE), MPP)
+    figures = figures_at((0, 0, "mitosis"), (30, 30, "mimic"), (200, 200, "unsure"))
+    for step in steps:
+        some = figures[rng.random(3) < 0.6].reset_index(drop=True)
+        kept = [(*row[:3], bool(rng.random() < 0.7)) for row in FIVE]
+        (
+            partial(queue.set_figures, some),
+            lambda: queue.look_at_figure(f"f{rng.integers(3)}"),
+            lambda: queue.look_at(int(rng.integers(len(queue.frame)))),
+            lambda: queue.bring(CANDIDATES),
+            lambda: queue.bring(SECOND),
+            lambda: second_look(queue),
+            partial(queue.set_candidates, frame_of(*kept), MPP),
+            queue.skip,
+            queue.next_undecided,
+            lambda: queue.go(1),
+            lambda: queue.go(-1),
+            lambda: queue.set_below(bool(rng.random() < 0.5)),
+        )[step]()
+        assert len(queue.frame) == len(queue.notes)
+        assert set(queue.rows) | set(queue.second) <= set(range(len(queue.frame)))
+        target = queue.target
+        assert (target is None) == (queue.present is None)
+        if target is not None:
+            assert target.place == tuple(queue.frame[["y_px", "x_px"]].iloc[queue.present])
+            listed = queue.listed(target.origin) if target.origin in (CANDIDATES, SECOND) else []
+            assert (queue.present in listed) == (target.number > 0)

@@ -12,7 +12,7 @@ from napari_mitosis.decision.decide import Rule, decide
 from napari_mitosis.decision.evidence import Evidence
 from napari_mitosis.jobs import run
 from napari_mitosis.measures.agreement import SAME_UM
-from napari_mitosis.review.second_look import apart, left_out, looking, with_judgements
+from napari_mitosis.review.second_look import apart, left_out, looking
 from napari_mitosis.review.snap import SNAP_UM, snapped
 
 MPP, STRIDE = 0.25, 4.0
@@ -70,14 +70,6 @@ def test_of_candidates_those_that_the_rule_drops() -> None:
     seen = Evidence({}, 1.0, (400, 400), MPP, "boxes@1", "digest", candidates, ("first",))
     found = left_out(seen, RULE)
     assert found["score"].tolist() == [0.4, 0.2]
-
-
-def test_judgements_are_those_of_the_figures_near() -> None:
-    looks = pd.DataFrame({"y_px": [10.0, 100.0, 200.0], "x_px": 10.0, "score": 0.3, "area_um2": 5.0})
-    reach = SAME_UM / MPP
-    figures = pd.DataFrame({"y_px": [10 + reach, 100 + reach + 0.1], "x_px": 10.0, "label": ["mimic", "mitosis"]})
-    assert with_judgements(looks, figures, MPP)["label"].tolist() == ["mimic", "", ""]
-    assert with_judgements(looks, figures.iloc[:0], MPP)["label"].tolist() == [""] * 3
 
 
 def test_on_real_tissue_misses_are_among_the_first(shared_data: Path) -> None:

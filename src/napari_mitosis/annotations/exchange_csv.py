@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from pathlib import Path
 
 import pandas as pd
 
 from ..datasets.rows import read_table
-from ..tables import from_cell, to_cell
+from ..tables import plain_cell, safe_cell
 from .rows import (
     EXCHANGE_COLUMNS,
     FieldFacts,
@@ -28,7 +29,7 @@ def write(figures: pd.DataFrame, facts: FieldFacts) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(EXCHANGE_COLUMNS)
     for row in records(figures):
-        writer.writerow([to_cell(row[name]) for name in EXCHANGE_COLUMNS])
+        writer.writerow([cell(row[name]) for name in EXCHANGE_COLUMNS])
     return text.getvalue()
 
 
@@ -45,7 +46,7 @@ def read(path: Path, facts: FieldFacts) -> pd.DataFrame:
         where = f"{path}, line {line}"
         rows.append(
             {
-                **{name: from_cell(cells.get(name, "")) for name in ("phase", "reader", "source", "time")},
+                **{name: plain_cell(cells.get(name, "")) for name in ("phase", "reader", "source", "time")},
                 "figure": known_id(cells.get("figure", "")),
                 "y_px": place_number(cells["y_px"], where),
                 "x_px": place_number(cells["x_px"], where),
@@ -54,3 +55,10 @@ def read(path: Path, facts: FieldFacts) -> pd.DataFrame:
             }
         )
     return exchange_frame(rows)
+
+
+def cell(value: object) -> str:
+    """A value as a cell: NaN is empty, and no text is a formula."""
+    if isinstance(value, float):
+        return "" if math.isnan(value) else repr(float(value))
+    return safe_cell(str(value))

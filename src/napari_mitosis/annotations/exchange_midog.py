@@ -77,7 +77,8 @@ def read(path: Path, facts: FieldFacts) -> pd.DataFrame:
         if box.get("image_id") == image:
             where = f"{path}, annotation {number}"
             top, left, bottom, right = _box(box.get("bbox"), corners, where)
-            name = names.get(box.get("category_id"), f"category {box.get('category_id')}")
+            number_of = str(box.get("category_id"))
+            name = names.get(number_of, f"category {number_of[:40]}")
             rows.append(
                 {
                     **{note: str(box.get(note, "")) for note in _NOTES},
@@ -104,11 +105,11 @@ def _image(path: Path, images: list[dict[str, Any]], facts: FieldFacts) -> Any:
     return chosen[0].get("id")
 
 
-def _names(categories: Any) -> dict[Any, str]:
+def _names(categories: Any) -> dict[str, str]:
     """Names of the categories; MIDOG's own numbers where the file does not say."""
     if not _records(categories):
-        return dict(_CATEGORIES)
-    return {one.get("id"): str(one.get("name", "")) for one in categories}
+        return {str(number): name for number, name in _CATEGORIES.items()}
+    return {str(one.get("id")): str(one.get("name", "")) for one in categories}
 
 
 def _corners(box: Any) -> bool:

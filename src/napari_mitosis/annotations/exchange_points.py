@@ -13,7 +13,8 @@ import pandas as pd
 
 from ..datasets.rows import read_rows, read_table
 from ..errors import DatasetError
-from ..tables import from_cell, to_cell
+from ..tables import plain_cell
+from .exchange_csv import cell
 from .rows import FieldFacts, exchange_frame, known_id, known_label, place_number, read_text, records, stated_number
 
 _NOTES = ("figure", "label", "phase", "reader", "source", "score", "time")
@@ -23,7 +24,7 @@ _ANSWERS = {"mitosis": "mitotic figure", "mimic": "non-mitotic figure", "unsure"
 def write_napari(figures: pd.DataFrame, facts: FieldFacts) -> str:
     """Points as napari writes them: index, axes, and a column for each property."""
     rows = [
-        [at, repr(float(row["y_px"])), repr(float(row["x_px"])), *(to_cell(row[name]) for name in _NOTES)]
+        [at, repr(float(row["y_px"])), repr(float(row["x_px"])), *(cell(row[name]) for name in _NOTES)]
         for at, row in enumerate(records(figures))
     ]
     return _lines([["index", "axis-0", "axis-1", *_NOTES], *rows])
@@ -42,7 +43,7 @@ def read_napari(path: Path, facts: FieldFacts) -> pd.DataFrame:
         where = f"{path}, line {line}"
         if "axis-2" in cells:
             raise DatasetError(f"{path}: its points have more than two axes.")
-        texts = {name: from_cell(cells.get(name, "")) for name in _NOTES}
+        texts = {name: plain_cell(cells.get(name, "")) for name in _NOTES}
         rows.append(
             {
                 **texts,

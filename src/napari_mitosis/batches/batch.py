@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -20,7 +21,8 @@ from ..fields.field import open_field
 from ..fields.npe2_reader import SUFFIXES
 from ..jobs import Job, Progress, T, retold
 from ..measures.grade import mitotic_density
-from ..tables import DETECTION_COLUMNS
+from ..names import printable, safe_name
+from ..tables import DETECTION_COLUMNS, load_table, write_table
 from .overlay import draw_overlay, draw_score_map, save_png
 
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CSV_COLUMNS: tuple[str, ...] = ("file", *DETECTION_COLUMNS, "model")
+PICTURES = (".overlay.png", ".score_map.png")
+"""How the names of the pictures of a result end."""
+
 STEPS_PER_FIELD = 100
 """Progress counts a hundredth of a field as one step: tiles differ in number from field to field."""
 
@@ -42,8 +47,13 @@ class FieldFile:
 
     @property
     def stem(self) -> str:
-        """The label as the start of a file name: folders become two underscores."""
-        return self.label.replace("/", "__")
+        """The label as the start of a file name, folders as two underscores; different labels give different ones."""
+        plain = self.label.replace("/", "__")
+        stem = safe_name(plain)
+        if stem == plain and "__" not in self.label:
+            return stem
+        mark = hashlib.sha256(self.label.encode()).hexdigest()[:8]
+        return f"{stem}-{mark}"
 
 
 @dataclass(frozen=True)
@@ -112,7 +122,8 @@ def find_fields(inputs: Iterable[Path], recursive: bool = False, skip: Path | No
     recursive : bool
         Take the images of its subfolders, too.
     skip : Path, optional
-        A folder to leave out: the results of an earlier run must not become fields.
+        The folder of the results. Where it lies inside of a folder, nothing in it is taken; where it is that folder or
+        lies above it, only the pictures of earlier runs are left out, by their names.
 
     Raises
     ------
@@ -122,22 +133,29 @@ def find_fields(inputs: Iterable[Path], recursive: bool = False, skip: Path | No
     found: dict[Path, str] = {}
     for given in inputs:
         if not given.is_dir():
-            found.setdefault(given.resolve(), given.name)
+            found.setdefault(_real(given), printable(given.name))
             continue
         paths = sorted(given.rglob("*") if recursive else given.iterdir())
         images = [path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()]
-        images = [path for path in images if skip is None or skip.resolve() not in path.resolve().parents]
+        images = [path for path in images if not path.name.lower().endswith(PICTURES)]
+        if skip is not None and _real(given) in _real(skip).parents:
+            images = [path for path in images if _real(skip) not in _real(path).parents]
         if not images:
             raise FieldError(given, f"the folder holds no image ({', '.join(sorted(SUFFIXES))})")
         for path in images:
-            found.setdefault(path.resolve(), path.relative_to(given).as_posix())
+            found.setdefault(_real(path), printable(path.relative_to(given).as_posix()))
     return [FieldFile(path, label) for path, label in zip(found, _distinct(found), strict=True)]
+
+
+def _real(path: Path) -> Path:
+    """Where a path leads in the end; one that leads in a circle stays as it is, and opening it will tell."""
+    return Path(os.path.realpath(path))
 
 
 def _distinct(found: Mapping[Path, str]) -> list[str]:
     """Labels of which no two are alike: where files of two folders share a name, the folder's name comes first."""
     given = Counter(found.values())
-    labels = [label if given[label] == 1 else f"{path.parent.name}/{label}" for path, label in found.items()]
+    labels = [label if given[label] == 1 else f"{printable(path.parent.name)}/{label}" for path, label in found.items()]
     again = Counter(labels)
     return [label if again[label] == 1 else f"{number}/{label}" for number, label in enumerate(labels, start=1)]
 
@@ -184,14 +202,14 @@ def detect_fields(
     """
     out.mkdir(parents=True, exist_ok=True)
     table, columns = out / "detections.csv", csv_columns(pipeline)
-    pd.DataFrame(columns=columns).to_csv(table, index=False)
+    write_table(table, pd.DataFrame(columns=columns))
     report = BatchReport(pipeline.name, pipeline.rule, ())
     for number, file in enumerate(files):
         job = _detect_one(file, pipeline, mpp, device, out if pictures else None)
         try:
             one, detections = yield from scaled(job, number, len(files), file.label)
             rows = detections.assign(file=file.label, model=pipeline.name)[columns]
-            rows.to_csv(table, index=False, mode="a", header=False)
+            write_table(table, rows, append=True)
         except Exception as error:  # whatever is wrong with one file, the others are still to be looked at
             if not isinstance(error, MitosisError):
                 logger.exception("%s failed", file.path)
@@ -241,7 +259,7 @@ def _detect_one(
 
 
 def _pictures(out: Path, file: FieldFile) -> tuple[Path, Path]:
-    return out / f"{file.stem}.overlay.png", out / f"{file.stem}.score_map.png"
+    return out / f"{file.stem}{PICTURES[0]}", out / f"{file.stem}{PICTURES[1]}"
 
 
 def scaled(job: Job[T], number: int, total: int, label: str) -> Job[T]:
@@ -270,7 +288,7 @@ def read_detections(path: Path) -> dict[str, pd.DataFrame]:
         Naming the file and what is wrong with it.
     """
     try:
-        table = pd.read_csv(path, dtype={"file": str})
+        table = load_table(path, texts=("file",))
         missing = [name for name in ("file", *DETECTION_COLUMNS) if name not in table.columns]
         if missing:
             raise ValueError(f"column '{missing[0]}' is missing")

@@ -19,7 +19,7 @@ from ..measures.agreement import SAME_UM, agree, pairwise_agreement
 from ..measures.calibrate import Calibration
 from ..models.card import ModelCard
 from ..models.registry import list_cards
-from ..tables import DETECTION_COLUMNS
+from ..tables import DETECTION_COLUMNS, write_table
 from .batch import scaled
 from .overlay import draw_overlay, save_png
 
@@ -129,9 +129,9 @@ def save_comparison(comparison: Comparison, out: Path) -> None:
         When they cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
-    comparison.agreement.to_csv(out / "agreement.csv", index=False)
-    comparison.pairs.to_csv(out / "pairs.csv", index_label="detector")
+    write_table(out / "agreement.csv", comparison.agreement)
+    write_table(out / "pairs.csv", comparison.pairs, index_label="detector")
     columns = [*DETECTION_COLUMNS, "probability"]
     tables = [table[columns].assign(model=comparison.cards[name].name) for name, table in comparison.detections.items()]
-    pd.concat(tables).to_csv(out / "detections.csv", index=False)
+    write_table(out / "detections.csv", pd.concat(tables))
     save_png(out / "agreement.png", draw_overlay(comparison.field, comparison.agreement, labels=comparison.labels))

@@ -16,7 +16,7 @@ from ..decision.decide import Rule
 from ..errors import DatasetError
 from ..jobs import Job, Progress
 from ..measures.evaluate import Evaluation, FieldResult, average_precision, evaluate, pr_curve
-from ..tables import empty_detections
+from ..tables import empty_detections, write_table
 from .batch import STEPS_PER_FIELD, scaled
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def save(measured: Measured, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(as_dict(measured), indent=2) + "\n"
     (out / "evaluation.json").write_text(text, encoding="utf-8")
-    measured.curve.to_csv(out / "pr_curve.csv", index=False)
+    write_table(out / "pr_curve.csv", measured.curve)
     plot(measured, out / "pr_curve.png")
 
 

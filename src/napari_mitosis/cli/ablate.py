@@ -22,6 +22,7 @@ def ablate(
     threads: Annotated[int, typer.Option(help="Processor threads; 0 = as many as there are.")] = 0,
 ) -> None:
     """Print what each part of a system is worth on held-out fields of icpr2012."""
+    from ..tables import write_table
     from ..training.ablations import run_ablation
     from ..training.fit import seed_everything
 
@@ -30,4 +31,4 @@ def ablate(
         table = run_shown(run_ablation(name, data, runs, train, steps))
     stdout().print(table.to_string(index=False), highlight=False, markup=False)
     if out is not None:
-        table.to_csv(out, index=False)
+        write_table(out, table)

@@ -42,6 +42,7 @@ def boxes(
         from ..fields.field import open_field
         from ..inference.pipeline import load_pipeline  # imports torch: `--help` need not wait for it
         from ..models.registry import list_cards
+        from ..tables import write_table
 
         opened = open_field(field, mpp)
         table = _points_of(field, points)
@@ -52,7 +53,7 @@ def boxes(
             raise WeightsError(f"{pipeline.name} leaves no score map; choose a model that does")
         rule = with_wishes(box_rule(evidence), {"threshold": limit})
         frame = estimate_boxes(evidence, table[["y_px", "x_px"]].to_numpy(dtype=float), rule)
-        frame.round(3).to_csv(out, index=False)
+        write_table(out, frame.round(3))
     estimated = int(frame["estimated"].sum())
     text = f"{out}: {estimated} boxes estimated, {len(frame) - estimated} fixed"
     stdout().print(text, highlight=False, markup=False, soft_wrap=True)

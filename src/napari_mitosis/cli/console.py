@@ -16,6 +16,7 @@ from rich.progress import Progress as Bar
 
 from ..errors import MitosisError
 from ..jobs import Job, Progress, run
+from ..names import printable
 
 T = TypeVar("T")
 
@@ -38,7 +39,7 @@ def errors_told() -> Iterator[None]:
     try:
         yield
     except (MitosisError, OSError, ValueError) as error:
-        stderr().print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False)
+        stderr().print(f"[bold red]Error:[/] {escape(printable(str(error)))}", highlight=False)
         raise typer.Exit(1) from error
 
 

@@ -51,6 +51,7 @@ def reliability(
     with errors_told():
         import pandas as pd
 
+        from ..tables import write_table
         from ..training.reliability import read_scores
         from ..training.reliability import reliability as draw
 
@@ -62,5 +63,5 @@ def reliability(
                 raise ValueError(f"'{text}' names no file; write NAME=FILE")
             tables.append(draw(name, read_scores(Path(path)), out / f"reliability-{name}.png"))
         table = pd.concat(tables, ignore_index=True)
-        table.round(4).to_csv(out / "reliability.csv", index=False)
+        write_table(out / "reliability.csv", table.round(4))
     stdout().print(table.to_string(index=False, float_format="{:.3f}".format), highlight=False, markup=False)

@@ -27,6 +27,7 @@ def recall(
         from ..errors import WeightsError
         from ..inference.pipeline import load_pipeline
         from ..models.registry import find_version
+        from ..tables import write_table
 
         crops = sorted(read_crops(folder), key=lambda crop: crop.path.name)[::every]
         tables = []
@@ -41,4 +42,4 @@ def recall(
     table = pd.concat(tables, ignore_index=True)
     stdout().print(table.to_string(index=False, float_format="{:.3f}".format), highlight=False, markup=False)
     if out is not None:
-        table.round(4).to_csv(out, index=False)
+        write_table(out, table.round(4))

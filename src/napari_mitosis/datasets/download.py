@@ -14,7 +14,9 @@ from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
-from ..errors import DatasetError, FieldError
+from pydantic import TypeAdapter
+
+from ..errors import DatasetError, FieldError, brief
 from ..fields.pixels import open_pixels
 from ..jobs import Job, Progress
 from .http import fetch
@@ -23,6 +25,9 @@ MIDOGPP_IMAGES_URL = "https://figshare.com/ndownloader/files/{id}"
 MIDOGPP_ANNOTATIONS_URL = "https://raw.githubusercontent.com/DeepMicroscopy/MIDOGpp/main/databases/MIDOG%2B%2B.json"
 ANNOTATIONS_NAME = "MIDOG++.json"
 HASHES_NAME = "hashes.json"
+
+_MAX_ANNOTATIONS_BYTES = 2**28
+_HASHES = TypeAdapter(dict[str, str])
 
 
 @dataclass(frozen=True)
@@ -151,13 +156,20 @@ def download_midogpp(
         raise DatasetError(f"{root}: the folder cannot be made ({error})") from error
     get = partial(fetch, timeout_s=timeout_s, attempts=attempts, retry_wait_s=retry_wait_s)
     if annotations_url is not None:
-        yield from _keep(root, ANNOTATIONS_NAME, annotations_url, get, "annotations")
+        text = partial(get, max_bytes=_MAX_ANNOTATIONS_BYTES)
+        yield from _keep(root, ANNOTATIONS_NAME, annotations_url, text, "annotations")
     paths = []
     for number, entry in enumerate(entries, start=1):
         what = f"{number} of {len(entries)}"
         url = base_url.format(id=entry.file_id)
-        paths.append((yield from _keep(root, entry.file_name, url, get, what)))
+        image = partial(get, max_bytes=_most_bytes(entry))
+        paths.append((yield from _keep(root, entry.file_name, url, image, what)))
     return paths
+
+
+def _most_bytes(entry: MidogFile) -> int:
+    """Of its image: no compression, an alpha channel, a pyramid, and something for the headers."""
+    return entry.width * entry.height * 4 * 4 // 3 + 2**20
 
 
 def _keep(root: Path, name: str, url: str, get: partial[Iterator[Progress]], what: str) -> Job[Path]:
@@ -215,12 +227,9 @@ def _hashes(root: Path) -> dict[str, str]:
     if not source.is_file():
         return {}
     try:
-        content = json.loads(source.read_text(encoding="utf-8"))
+        return _HASHES.validate_json(source.read_bytes())
     except (OSError, ValueError) as error:
-        raise DatasetError(f"{source}: it cannot be read as JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise DatasetError(f"{source}: expected an object of file name and sha256")
-    return {str(name): str(value) for name, value in content.items()}
+        raise DatasetError(f"{source}: expected an object of file name and sha256 ({brief(error)})") from error
 
 
 def _remember(root: Path, name: str, digest: str) -> None:

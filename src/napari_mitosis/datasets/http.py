@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import queue
 import re
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,10 @@ from ..jobs import Progress
 if TYPE_CHECKING:
     import requests
 
-_CHUNK_BYTES = 2**16
+MAX_BYTES = 2**33
+"""Of a file of which nothing is known: eight gigabytes."""
+
+_CHUNK_BYTES = 2**14
 _PAUSE_S = 0.1
 _TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -26,12 +31,29 @@ class _Broken(Exception):
 
 
 def fetch(
-    url: str, part: Path, *, timeout_s: float = 30.0, attempts: int = 4, retry_wait_s: float = 2.0
+    url: str,
+    part: Path,
+    *,
+    timeout_s: float = 30.0,
+    attempts: int = 4,
+    retry_wait_s: float = 2.0,
+    max_bytes: int = MAX_BYTES,
 ) -> Iterator[Progress]:
     """Download into `part`, going on where an earlier call stopped.
 
     The file's validator (ETag or Last-Modified) is kept in ``PART.tag`` and sent along (If-Range), so that two
-    versions of a file are never joined.
+    versions of a file are never joined. Closing it ends it within a moment, whatever the server does.
+
+    Parameters
+    ----------
+    url : str
+    part : Path
+    timeout_s, retry_wait_s : float
+        Of silence of the server; pause before the second attempt, which doubles each time.
+    attempts : int
+        How often a broken transfer is resumed.
+    max_bytes : int
+        More is not taken.
 
     Yields
     ------
@@ -41,14 +63,14 @@ def fetch(
     Raises
     ------
     DatasetError
-        When the server cannot be reached or answers with an error, or the disk fails. `part` stays.
+        When the server cannot be reached, answers with an error or sends too much, or the disk fails. `part` stays.
     """
     import requests  # slow to import, and only downloads need it
 
     for attempt in range(1, attempts + 1):
         try:
-            with requests.Session() as session:
-                yield from _transfer(session, url, part, timeout_s)
+            session = requests.Session()  # not closed here: a thread may still wait for its answer
+            yield from _transfer(session, url, part, timeout_s, max_bytes)
             part.with_name(f"{part.name}.tag").unlink(missing_ok=True)
             return
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, _Broken) as error:
@@ -66,7 +88,7 @@ def fetch(
             raise DatasetError(f"{part}: it cannot be written ({error})") from error
 
 
-def _transfer(session: requests.Session, url: str, part: Path, timeout_s: float) -> Iterator[Progress]:
+def _transfer(session: requests.Session, url: str, part: Path, timeout_s: float, max_bytes: int) -> Iterator[Progress]:
     """One attempt, from the end of `part`."""
     tag = part.with_name(f"{part.name}.tag")
     start = _size(part)
@@ -75,7 +97,15 @@ def _transfer(session: requests.Session, url: str, part: Path, timeout_s: float)
         headers["Range"] = f"bytes={start}-"
         if tag.is_file():
             headers["If-Range"] = tag.read_text(encoding="utf-8")
-    with closing(session.get(url, headers=headers, stream=True, timeout=timeout_s)) as response:
+    asking = _answer(lambda: session.get(url, headers=headers, stream=True, timeout=timeout_s))
+    while True:
+        try:
+            next(asking)
+        except StopIteration as stop:
+            answer: requests.Response = stop.value
+            break
+        yield Progress(start, 0)
+    with _let_go(answer) as response:
         if response.status_code == 416:
             if _total(response) == start:
                 yield Progress(start, start)
@@ -96,19 +126,98 @@ def _transfer(session: requests.Session, url: str, part: Path, timeout_s: float)
             tag.write_text(validator, encoding="utf-8")
         else:
             tag.unlink(missing_ok=True)
-        yield from _write(response, part, start)
+        yield from _write(response, part, start, max_bytes)
 
 
-def _write(response: requests.Response, part: Path, start: int) -> Iterator[Progress]:
+@contextmanager
+def _let_go(response: requests.Response) -> Iterator[requests.Response]:
+    """Close an answer in the end, without waiting for whoever still reads from it."""
+    try:
+        yield response
+    finally:
+        threading.Thread(target=response.close, daemon=True).start()
+
+
+def _write(response: requests.Response, part: Path, start: int, max_bytes: int) -> Iterator[Progress]:
     total, done = _total(response), start
+    _check_size(response.url, part, total, max_bytes)
     with part.open("ab" if start else "wb") as file:
         yield Progress(done, total)
-        for chunk in response.iter_content(_CHUNK_BYTES):
+        for chunk in _chunks(response):
             file.write(chunk)
             done += len(chunk)
+            _check_size(response.url, part, done, max_bytes)
             yield Progress(done, total)
     if total and done < total:
         raise _Broken(f"the transfer ended after {done} of {total} bytes")
+
+
+def _check_size(url: str, part: Path, size: int, max_bytes: int) -> None:
+    """A server that sends more than can be meant would fill the disk."""
+    if size > max_bytes:
+        part.unlink(missing_ok=True)
+        raise DatasetError(f"{url} sends more than the {max_bytes / 1e6:,.0f} MB that are expected; it was left")
+
+
+def _chunks(response: requests.Response) -> Iterator[bytes]:
+    """What a server sends, and nothing (b"") every `_PAUSE_S` in which it sends nothing, so that one can cancel."""
+    waiting: queue.Queue[bytes | BaseException | None] = queue.Queue(maxsize=8)
+    stop = threading.Event()
+
+    def put(item: bytes | BaseException | None) -> None:
+        while not stop.is_set():
+            try:
+                return waiting.put(item, timeout=_PAUSE_S)
+            except queue.Full:
+                continue
+
+    def receive() -> None:
+        try:
+            for chunk in response.iter_content(_CHUNK_BYTES):
+                put(chunk)
+                if stop.is_set():
+                    return
+            put(None)
+        except BaseException as error:
+            put(error)
+
+    threading.Thread(target=receive, daemon=True).start()
+    try:
+        while True:
+            try:
+                item = waiting.get(timeout=_PAUSE_S)
+            except queue.Empty:
+                yield b""
+                continue
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+
+
+def _answer(ask: Callable[[], requests.Response]) -> Generator[None, None, requests.Response]:
+    """The answer to a request, which a server may take its time for; yields while there is none."""
+    answers: queue.SimpleQueue[requests.Response | BaseException] = queue.SimpleQueue()
+
+    def wait() -> None:
+        try:
+            answers.put(ask())
+        except BaseException as error:
+            answers.put(error)
+
+    threading.Thread(target=wait, daemon=True).start()
+    while True:
+        try:
+            answer = answers.get(timeout=_PAUSE_S)
+        except queue.Empty:
+            yield
+            continue
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
 
 
 def _size(part: Path) -> int:
@@ -117,16 +226,16 @@ def _size(part: Path) -> int:
 
 def _total(response: requests.Response) -> int:
     """Bytes of the whole file, or 0 when the server does not say."""
-    found = re.fullmatch(r"bytes .*/(\d+)", response.headers.get("Content-Range", ""))
+    found = re.fullmatch(r"bytes [0-9*-]*/([0-9]{1,18})", response.headers.get("Content-Range", ""))
     if found:
         return int(found.group(1))
     length = response.headers.get("Content-Length", "")
-    return int(length) if response.status_code == 200 and length.isdigit() else 0
+    return int(length) if response.status_code == 200 and re.fullmatch("[0-9]{1,18}", length) else 0
 
 
 def _first(response: requests.Response) -> int | None:
     """Position of the first byte of a partial answer."""
-    found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    found = re.match(r"bytes ([0-9]{1,18})-", response.headers.get("Content-Range", ""))
     return int(found.group(1)) if found else None
 
 

@@ -6,6 +6,8 @@ collected once, with the links between neighbours; another threshold only drops 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -22,6 +24,45 @@ _LEVELS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 _MANY = 2**19
 
 
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Cells of a score map above a threshold.
+
+    Attributes
+    ----------
+    label : ndarray of int, shape (n,)
+        Number of the blob of each cell, from 0 on: its row in `Blobs.above`.
+    blobs : int
+        How many there are.
+    value : ndarray of float64, shape (n,)
+    y, x : ndarray of int, shape (n,)
+    """
+
+    label: NDArray[np.integer]
+    blobs: int
+    value: Table
+    y: NDArray[np.intp]
+    x: NDArray[np.intp]
+
+    def table(self) -> Table:
+        """Rows of `Blobs.above`."""
+        return _sums(self.label, self.blobs, self.value, self.y, self.x)
+
+    def tops(self) -> NDArray[np.intp]:
+        """Row and column of the largest cell of each blob, shape (blobs, 2)."""
+        order = np.lexsort((-self.value, self.label))
+        first = order[np.searchsorted(self.label[order], np.arange(self.blobs))]
+        return np.stack([self.y[first], self.x[first]], axis=1)
+
+    def holding(self, places: NDArray[np.intp], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        """Which blobs hold one of these cells, shape (blobs,)."""
+        marked = np.zeros(shape, dtype=bool)
+        marked[tuple(places.T)] = True
+        holds = np.zeros(self.blobs, dtype=bool)
+        holds[self.label[marked[self.y, self.x]]] = True
+        return holds
+
+
 class Blobs:
     """Blobs of one map at any threshold; quick where few cells are above it.
 
@@ -33,6 +74,7 @@ class Blobs:
 
     def __init__(self, score: ScoreMap) -> None:
         self._score = score
+        self.shape = score.shape
         self._level = next((v for v in _LEVELS if np.count_nonzero(above(score, v)) <= _MANY), 1.0)
         inside = above(score, self._level)
         self._y, self._x = np.nonzero(inside)
@@ -56,16 +98,20 @@ class Blobs:
         """
         if threshold < self._level:
             return measure(above(self._score, threshold), self._score)
+        return self.cells(threshold).table()
+
+    def cells(self, threshold: float) -> Cells:
+        """Every cell above `threshold` with the blob that it belongs to."""
+        if threshold < self._level:
+            return _cells_of(above(self._score, threshold), self._score)
         inside = self._values > threshold
         count = int(np.count_nonzero(inside))
-        if count == 0:
-            return np.empty((0, 4))
         number = np.cumsum(inside, dtype=np.int32) - np.int32(1)
         held = self._strength > threshold
         a, b = number[self._links[0][held]], number[self._links[1][held]]
         graph = coo_array((np.ones(len(a), dtype=np.int8), (a, b)), shape=(count, count))
-        blobs, label = connected_components(graph, directed=False)
-        return _sums(label, blobs, self._values[inside], self._y[inside], self._x[inside])
+        blobs, label = connected_components(graph, directed=False) if count else (0, np.zeros(0, dtype=np.int32))
+        return Cells(label, blobs, self._values[inside], self._y[inside], self._x[inside])
 
 
 def above(score: ScoreMap, threshold: float) -> Mask:
@@ -90,9 +136,13 @@ def measure(mask: Mask, score: ScoreMap) -> Table:
     score : ndarray of float32, shape (h, w)
         Above 0 wherever the mask holds.
     """
+    return _cells_of(mask, score).table()
+
+
+def _cells_of(mask: Mask, score: ScoreMap) -> Cells:
     label, blobs = ndimage.label(mask, structure=np.ones((3, 3), dtype=bool))
     y, x = np.nonzero(mask)
-    return _sums(label[mask] - 1, blobs, score[mask].astype(np.float64), y, x)
+    return Cells(label[mask] - 1, blobs, score[mask].astype(np.float64), y, x)
 
 
 def _sums(label: NDArray[np.integer], blobs: int, value: Table, y: NDArray[np.intp], x: NDArray[np.intp]) -> Table:

@@ -10,115 +10,35 @@ fused map, smoothed map and blobs, so that a slider costs milliseconds.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from numbers import Real
-from typing import Literal
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.spatial import cKDTree
 from skimage.filters import threshold_otsu
 
 from ..tables import DETECTION_COLUMNS
 from .blobs import Blobs, ScoreMap, Table, measure
 from .candidates import candidate_table
 from .evidence import BOX_SIZE, Evidence
+from .filters import best_first, in_field, passing
 from .peaks import disc_mean, greedy_peaks
+from .rule import Rule
+from .sensitivity import (
+    Found,
+    first_blobs,
+    first_listed,
+    loosened,
+    more_blobs,
+    more_listed,
+    steps_of,
+    strictness,
+    with_rejected,
+)
 
-
-@dataclass(frozen=True)
-class Rule:
-    """How score maps become detections. Lengths and areas are those of tissue.
-
-    Attributes
-    ----------
-    smoothing_um : float
-        Standard deviation of the Gaussian filter; 0 = none.
-    threshold : float or "otsu"
-        A cell belongs to a blob where the smoothed score is above it. ``"otsu"``: Otsu's threshold of the
-        whole field, but never below `floor`. Of candidates, those count whose first score is above it;
-        ``"otsu"`` is `floor` there.
-    floor : float
-        Lowest value that Otsu may give. A field without mitosis has only noise to split in two.
-    min_area_um2, max_area_um2 : float
-        A blob stays if its area is above the one (the paper's a1) and not above the other.
-    min_score : float
-        A blob stays if its mean smoothed score is above it (the paper's s1).
-    min_distance_um : float
-        Of two blobs nearer than this only the better one stays: the plates of a late telophase are one
-        mitosis.
-    weights : tuple of (str, float)
-        Weight of each score map, or score column of the candidates, in the fused one; empty = all alike.
-        Those that are not named count 0.
-    method : {"blobs", "peaks"}
-        How a score map becomes candidates. ``"peaks"``: mean within a disc, then repeatedly the largest cell
-        above the threshold, nothing else within twice the disc's radius (IDSIA DNN, section 2).
-    disc_um : float
-        Radius of that disc.
-
-    Raises
-    ------
-    ValueError
-        If a value cannot be meant; the message names it.
-    """
-
-    smoothing_um: float = 0.5
-    threshold: float | Literal["otsu"] = "otsu"
-    floor: float = 0.2
-    min_area_um2: float = 10.0
-    max_area_um2: float = math.inf
-    min_score: float = 0.5
-    min_distance_um: float = 6.0
-    weights: tuple[tuple[str, float], ...] = ()
-    method: Literal["blobs", "peaks"] = "blobs"
-    disc_um: float = 2.5
-
-    def __post_init__(self) -> None:
-        # Plain floats, whatever came in: a rule is hashed, compared and written as JSON.
-        for name in (
-            "smoothing_um",
-            "min_area_um2",
-            "max_area_um2",
-            "min_distance_um",
-            "floor",
-            "min_score",
-            "disc_um",
-        ):
-            object.__setattr__(self, name, _number(name, getattr(self, name)))
-        if self.threshold != "otsu":
-            object.__setattr__(self, "threshold", _number("threshold", self.threshold))
-        object.__setattr__(self, "weights", tuple((str(k), _number("weights", v)) for k, v in self.weights))
-        for name in ("smoothing_um", "min_area_um2", "min_distance_um"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{name} must be a number from 0 on, not {value}")
-        for name in ("min_score", "threshold"):
-            value = getattr(self, name)
-            if value != "otsu" and not 0 <= value <= 1:
-                raise ValueError(f"{name} must lie in [0, 1], not {value}")
-        if self.method not in ("blobs", "peaks"):
-            raise ValueError(f"method must be 'blobs' or 'peaks', not {self.method!r}")
-        if not (math.isfinite(self.disc_um) and self.disc_um > 0):
-            raise ValueError(f"disc_um must be a number above 0, not {self.disc_um}")
-        if not 0 <= self.floor < 1:
-            raise ValueError(f"floor must lie in [0, 1), not {self.floor}")
-        if not self.max_area_um2 >= self.min_area_um2:
-            raise ValueError(f"max_area_um2 must not be below min_area_um2, not {self.max_area_um2}")
-        if any(not (math.isfinite(w) and w >= 0) for _, w in self.weights):
-            raise ValueError("weights must be numbers from 0 on")
-        if len({k for k, _ in self.weights}) < len(self.weights):
-            raise ValueError("weights must name each score map once")
-        if self.weights and sum(w for _, w in self.weights) <= 0:
-            raise ValueError("weights must not all be 0")
-
-
-def _number(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise ValueError(f"{name} must be a number, not {value!r}")
-    return float(value)
-
+__all__ = ["Decider", "Rule", "decide", "decide_per_tile", "threshold_per_tile"]
 
 _PEAK_FLOOR = 0.05
 
@@ -168,19 +88,24 @@ class Decider:
         self._blobs: tuple[object, Blobs] | None = None
         self._peaks: tuple[object, Table] | None = None
         self._table: tuple[object, Table] | None = None
+        self._grown: tuple[Rule, Found] | None = None
 
     def decide(self, rule: Rule) -> pd.DataFrame:
         """As the function `decide`."""
-        table = self._candidates(rule)
-        return _frame(table[_passing(table, rule)], self._columns)
+        table, kept = self._judged(rule)
+        return _frame(table[kept], self._columns)
 
     def candidates(self, rule: Rule) -> pd.DataFrame:
-        """All blobs above the threshold, before area, score and distance are looked at."""
-        return _frame(self._candidates(rule), self._columns)
+        """All blobs above the threshold, before area, score and distance are looked at, and whatever was kept."""
+        return _frame(self._judged(rule)[0], self._columns)
 
     def kept(self, rule: Rule) -> NDArray[np.bool_]:
         """Which of `candidates` are the detections, in the same order."""
-        return _passing(self._candidates(rule), rule)
+        return self._judged(rule)[1]
+
+    def least_score(self, rule: Rule) -> float:
+        """The lowest `Rule.min_score` that changes anything: blobs and peaks score above the threshold anyway."""
+        return 0.0 if self.evidence.candidates is not None else self.threshold(rule)
 
     def threshold(self, rule: Rule) -> float:
         """The threshold that the rule means in this field."""
@@ -215,6 +140,34 @@ class Decider:
             self._fused = (weights, _fuse(self.evidence, weights))
         return self._fused[1]
 
+    def _judged(self, rule: Rule) -> tuple[Table, NDArray[np.bool_]]:
+        """The candidates, and which of them are detections."""
+        table = self._candidates(rule)
+        steps = steps_of(rule.sensitivity)
+        if steps == 0:
+            return table, passing(table, replace(rule, min_score=strictness(rule, self.least_score(rule))))
+        return with_rejected(self._found(rule, steps).upto(steps), table, rule.min_distance_um)
+
+    def _found(self, rule: Rule, steps: int) -> Found:
+        """What the rule finds as it stands and in so many steps beyond; steps made before are not made again."""
+        rule = replace(rule, sensitivity=0.5)
+        threshold = self.threshold(rule)
+        blobs = self._blobs_of(rule) if self.evidence.candidates is None and rule.method == "blobs" else None
+        if self._grown is None or self._grown[0] != rule:
+            if blobs is not None:
+                self._grown = (rule, first_blobs(blobs, self.evidence, rule, threshold))
+            else:
+                self._grown = (rule, first_listed(self._find(rule, threshold), rule))
+        found = self._grown[1]
+        for step in range(len(found.ends), steps + 1):
+            if blobs is not None:
+                found = more_blobs(found, blobs, self.evidence, loosened(rule, threshold, step))
+            else:
+                loose = loosened(rule, threshold, step, 0.0 if self.evidence.candidates is not None else _PEAK_FLOOR)
+                found = more_listed(found, partial(self._find, loose), loose)
+            self._grown = (rule, found)
+        return found
+
     def _candidates(self, rule: Rule) -> Table:
         threshold = self.threshold(rule)
         key = (_map_key(rule), threshold)
@@ -227,10 +180,13 @@ class Decider:
             return candidate_table(self.evidence, rule.weights, threshold)
         if rule.method == "peaks":
             return self._peaks_above(rule, threshold)
+        return _sorted(in_field(self._blobs_of(rule).above(threshold), self.evidence))
+
+    def _blobs_of(self, rule: Rule) -> Blobs:
         key = _map_key(rule)
         if self._blobs is None or self._blobs[0] != key:
             self._blobs = (key, Blobs(self.smoothed(rule)))
-        return _in_field(self._blobs[1].above(threshold), self.evidence)
+        return self._blobs[1]
 
     def _peaks_above(self, rule: Rule, threshold: float) -> Table:
         # Peaks are taken best first, so a lower threshold only adds some at the end: found once down to a
@@ -241,7 +197,7 @@ class Decider:
             self._peaks = (key, greedy_peaks(self.smoothed(rule), key[1], 2 * radius))
         score, y, x = self._peaks[1].T
         cells = np.full(len(score), math.pi * rule.disc_um**2 / self.evidence.cell_um2)
-        return _in_field(np.stack([cells, score, y, x], axis=1)[score > threshold], self.evidence)
+        return _sorted(in_field(np.stack([cells, score, y, x], axis=1)[score > threshold], self.evidence))
 
 
 def _fuse(evidence: Evidence, weights: tuple[tuple[str, float], ...]) -> ScoreMap:
@@ -275,13 +231,8 @@ def _otsu(score: ScoreMap) -> float:
     return float(threshold_otsu(score))  # type: ignore[no-untyped-call]
 
 
-def _in_field(blobs: Table, evidence: Evidence) -> Table:
-    """Blobs in cells -> rows of `DETECTION_COLUMNS`, best score first, then by y and x."""
-    cells, score, y, x = blobs.T
-    y_px, x_px = ((i + 0.5) * evidence.stride - 0.5 for i in (y, x))
-    order = np.lexsort((x_px, y_px, -score))
-    columns = (y_px, x_px, y_px * evidence.mpp, x_px * evidence.mpp, score, cells * evidence.cell_um2)
-    return np.stack(columns, axis=1)[order]
+def _sorted(table: Table) -> Table:
+    return table[best_first(table)]
 
 
 def _map_key(rule: Rule) -> tuple[object, ...]:
@@ -292,35 +243,6 @@ def _map_key(rule: Rule) -> tuple[object, ...]:
 def _frame(table: Table, columns: tuple[str, ...] = DETECTION_COLUMNS) -> pd.DataFrame:
     """A detections frame of its own: whoever changes it changes no cache."""
     return pd.DataFrame(table.copy(), columns=list(columns))
-
-
-def _passing(table: Table, rule: Rule) -> NDArray[np.bool_]:
-    """Which of the candidates pass area, score and distance."""
-    score, area = table[:, 4], table[:, 5]
-    keep = (area > rule.min_area_um2) & (area <= rule.max_area_um2) & (score > rule.min_score)
-    keep[keep] = _far_enough(table[keep, 2:4], rule.min_distance_um)
-    return np.asarray(keep)
-
-
-def _far_enough(points_um: Table, distance_um: float) -> NDArray[np.bool_]:
-    """Which of the points, the best first, are not nearer than `distance_um` to a better one that stays."""
-    keep = np.ones(len(points_um), dtype=bool)
-    if distance_um <= 0 or len(points_um) < 2:
-        return keep
-    # The tree compares squares; a hair more, and the plain distance decides.
-    pairs = cKDTree(points_um).query_pairs(distance_um * (1 + 1e-9), output_type="ndarray")
-    apart = points_um[pairs[:, 0]] - points_um[pairs[:, 1]]
-    pairs = pairs[np.sqrt((apart**2).sum(axis=1)) < distance_um]
-    better, worse = pairs.min(axis=1), pairs.max(axis=1)
-    # All at once what one by one, best first, would give: who has no better neighbour left stays, and its
-    # neighbours go.
-    while len(better):
-        beaten = np.zeros(len(keep), dtype=bool)
-        beaten[worse] = True
-        keep[worse[~beaten[better]]] = False
-        left = keep[better] & keep[worse]
-        better, worse = better[left], worse[left]
-    return keep
 
 
 def threshold_per_tile(score: ScoreMap, tile_cells: int, floor: float = 0.0) -> NDArray[np.float64]:
@@ -369,5 +291,5 @@ def decide_per_tile(evidence: Evidence, rule: Rule, tile_px: int) -> pd.DataFram
     score = Decider(evidence).smoothed(rule)
     tile_cells = max(1, round(tile_px / evidence.stride))
     mask = score > threshold_per_tile(score, tile_cells, rule.floor)
-    table = _in_field(measure(mask, score), evidence)
-    return _frame(table[_passing(table, rule)])
+    table = _sorted(in_field(measure(mask, score), evidence))
+    return _frame(table[passing(table, rule)])

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from ..errors import FieldError, UnknownResolution
 from ..names import printable
-from .pixels import MAX_WHOLE_PX, LazyPixels, open_pixels
+from .limits import MAX_WHOLE_PX
+from .pixels import LazyPixels, open_pixels
 from .resolution import check_mpp, sidecar_mpp
 from .slides import SLIDE_SUFFIXES, open_slide
 

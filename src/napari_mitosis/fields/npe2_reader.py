@@ -10,7 +10,8 @@ from typing import Any
 
 from ..errors import FieldError
 from .field import Field, open_field
-from .pixels import MAX_WHOLE_PX, LazyPixels
+from .limits import MAX_WHOLE_PX
+from .pixels import LazyPixels
 from .slides import SLIDE_SUFFIXES
 
 LayerData = tuple[Any, ...]

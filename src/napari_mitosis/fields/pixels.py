@@ -6,8 +6,10 @@ and the file can be moved), and turns every failure of a decoder into a `FieldEr
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,18 +18,31 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..errors import FieldError
+from ..errors import FieldError, brief
+from .codecs import SELF_SIZED, check_coded, check_scans, why_not_decoded
+from .limits import (
+    MAX_WHOLE_PX,
+    check_file,
+    check_planes,
+    check_size,
+    check_tiff,
+    imagej_planes,
+    ome_planes,
+    other_file,
+    quiet,
+)
 from .resolution import dpi_mpp, tiff_mpp
-
-MAX_WHOLE_PX = 178_956_970
-"""Larger images are opened only where they can be read in parts. It is also the limit of Pillow."""
 
 MAX_CHUNK_BYTES = 64 * 2**20
 """A TIFF whose tiles or strips are larger than this cannot be read in parts at a bearable cost."""
 
 _FEW_CHUNKS = 8  # with fewer tiles or strips in the image, decoding it whole is the cheaper way
 
-_MAX_PX_PER_BYTE = 2_000  # no lossless or JPEG encoder packs more pixels into a byte of its file
+# Kinds of TIFF that no bright-field scanner writes; their parsers are not asked.
+_NOT_ASKED: dict[str, Any] = {
+    f"is_{kind}": False
+    for kind in ("lsm", "stk", "mmstack", "ndtiff", "fluoview", "sis", "scanimage", "nih", "mdgel", "eer", "avs")
+}
 
 _TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 _PILLOW_MAGIC = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"BM": "BMP"}
@@ -107,7 +122,7 @@ class LazyPixels:
         except MemoryError as error:
             raise FieldError(self.path, "there is not enough memory to read it") from error
         except Exception as error:  # decoders raise whatever they like on damaged data
-            raise FieldError(self.path, f"its pixels cannot be decoded ({_brief(error)})") from error
+            raise FieldError(self.path, f"its pixels cannot be decoded ({brief(error, 120)})") from error
         if block.shape != (y1 - y0, x1 - x0, 3) or block.dtype != np.uint8:
             raise FieldError(self.path, "the file changed since it was opened")
         return block
@@ -139,7 +154,10 @@ class TiffPixels(LazyPixels):
     def _decode(self, y0: int, y1: int, x0: int, x1: int) -> NDArray[np.uint8]:
         import zarr  # slow to import, and only large fields need it
 
-        with tifffile.TiffFile(self.path) as tif:
+        with _tiff(self.path) as tif:
+            page = tif.series[0].levels[self.level].keyframe
+            if int(page.compression) in SELF_SIZED:
+                check_coded(self.path, tif.filehandle, page, (y0, y1, x0, x1))
             store = tif.series[0].aszarr(level=self.level)
             try:
                 array: Any = zarr.open_array(store, mode="r")
@@ -158,10 +176,10 @@ class TiffPixels(LazyPixels):
             When the file is damaged, changed or gone.
         """
         try:
-            with tifffile.TiffFile(self.path) as tif:
+            with _tiff(self.path) as tif:
                 sizes = [[int(level.shape[level.axes.index(axis)]) for axis in "YX"] for level in tif.series[0].levels]
         except Exception as error:
-            raise FieldError(self.path, f"its levels cannot be read ({_brief(error)})") from error
+            raise FieldError(self.path, f"its levels cannot be read ({brief(error, 120)})") from error
         return [
             TiffPixels(self.path, height, width, self.channels_first, self.in_parts, number)
             for number, (height, width) in enumerate(sizes)
@@ -194,23 +212,17 @@ def open_pixels(path: Path) -> tuple[LazyPixels, float | None]:
     except MemoryError as error:
         raise FieldError(path, "there is not enough memory to read it") from error
     except Exception as error:  # a damaged header can trip any part of a parser
-        raise FieldError(path, f"the file is damaged ({_brief(error)})") from error
+        raise FieldError(path, f"the file is damaged ({brief(error, 120)})") from error
     raise FieldError(path, "it is not a TIFF, PNG, BMP or JPEG image")
 
 
 def _head(path: Path) -> bytes:
+    check_file(path)
     try:
-        if path.is_dir():
-            raise FieldError(path, "it is a folder, not an image")
         with path.open("rb") as file:
-            head = file.read(32)
-    except FileNotFoundError as error:
-        raise FieldError(path, "there is no such file") from error
+            return file.read(32)
     except (OSError, ValueError) as error:
-        raise FieldError(path, f"it cannot be opened ({_brief(error)})") from error
-    if not head:
-        raise FieldError(path, "the file is empty")
-    return head
+        raise FieldError(path, f"it cannot be opened ({brief(error, 120)})") from error
 
 
 def _open_image(path: Path) -> tuple[LazyPixels, float | None]:
@@ -233,11 +245,15 @@ def _open_pillow(path: Path) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise FieldError(path, _too_large()) from error
     reason = _why_not_pillow(image, head)
-    if reason is None and image.width * image.height > _MAX_PX_PER_BYTE * path.stat().st_size:
-        reason = f"its header claims {image.width} x {image.height} px, which the file is too short to hold"
-    if reason is not None:
+    try:
+        if reason is not None:
+            raise FieldError(path, reason)
+        check_size(path, image.height, image.width, check_file(path))
+        if image.format == "JPEG":
+            check_scans(path, path.read_bytes())
+    except BaseException:
         image.close()
-        raise FieldError(path, reason)
+        raise
     return image
 
 
@@ -263,19 +279,37 @@ def _too_large() -> str:
     return f"it is larger than {MAX_WHOLE_PX // 10**6} megapixels; save it as a tiled TIFF"
 
 
+@contextlib.contextmanager
+def _tiff(path: Path) -> Iterator[tifffile.TiffFile]:
+    """An open TIFF whose parser will come to an end, and stays within this file."""
+    check_tiff(path, check_file(path))
+    with quiet("tifffile"), tifffile.TiffFile(path, _multifile=False, **_NOT_ASKED) as tif:
+        if tif.is_ome:
+            xml = tif.ome_metadata or ""
+            other = other_file(xml, path.name)
+            if other is not None:
+                raise FieldError(path, f"its pixels lie in another file ('{other[:60]}'); save it as one file")
+            check_planes(path, ome_planes(xml))
+        elif tif.is_imagej:
+            check_planes(path, imagej_planes(tif.pages[0].description))  # type: ignore[union-attr]  # the first is a page
+        yield tif
+
+
 def _open_tiff(path: Path) -> tuple[LazyPixels, float | None]:
-    with tifffile.TiffFile(path) as tif:
+    with _tiff(path) as tif:
         if not tif.series:
             raise FieldError(path, "it holds no image")
         level = tif.series[0].levels[0]
         page = level.keyframe
         reason = _why_not_tiff(level, page, tif.is_ome) or _why_torn(page, tif.filehandle.size)
+        reason = reason or why_not_decoded(page)
         if reason is not None:
             raise FieldError(path, reason)
         axes = level.axes
         height, width = (int(level.shape[axes.index(axis)]) for axis in "YX")
         if (height, width) != (page.imagelength, page.imagewidth):
             raise FieldError(path, "the file is damaged (its header states two different sizes)")
+        check_size(path, height, width, tif.filehandle.size)
         chunk_bytes = math.prod(page.chunks)
         in_parts = chunk_bytes <= MAX_CHUNK_BYTES and chunk_bytes * _FEW_CHUNKS <= math.prod(level.shape)
         if not in_parts and height * width > MAX_WHOLE_PX:
@@ -323,9 +357,3 @@ def _why_torn(page: Any, file_bytes: int) -> str | None:
     if any(start + count > file_bytes for start, count in zip(offsets, counts, strict=True)):
         return "the file is truncated: some of its pixel data are missing"
     return None
-
-
-def _brief(error: BaseException) -> str:
-    """The first line of an error's text, or its kind, short enough for a message box."""
-    text = str(error).strip().splitlines()
-    return (text[0] if text else type(error).__name__)[:120]

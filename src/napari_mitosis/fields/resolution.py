@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from ..errors import FieldError
+from ..errors import FieldError, brief
 
 PLAUSIBLE_MPP = (0.05, 5.0)
 """A resolution outside this range is a default of some program (72 dpi is 353 um/px), not a measurement."""
@@ -31,6 +31,7 @@ _UM_PER_UNIT = {
     "inch": 25400.0,
 }
 _SQUARE_TOLERANCE = 0.01
+_MAX_SIDECAR_BYTES = 2**22
 
 
 def check_mpp(mpp: float) -> float:
@@ -43,8 +44,8 @@ def check_mpp(mpp: float) -> float:
     """
     try:
         value = float(mpp)
-    except (TypeError, ValueError):
-        raise ValueError(f"um/px must be a number, not {mpp!r}") from None
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"um/px must be a number, not {str(mpp)[:40]!r}") from None
     if not math.isfinite(value) or not 0.01 <= value <= 20.0:
         raise ValueError(f"{value:g} um/px cannot be a pixel size (40x scanners: about 0.25)")
     return value
@@ -63,9 +64,10 @@ def sidecar_mpp(path: Path) -> float | None:
         if not sidecar.is_file():
             continue
         try:
-            content = json.loads(sidecar.read_text(encoding="utf-8"))
+            with sidecar.open("rb") as file:
+                content = json.loads(file.read(_MAX_SIDECAR_BYTES))
         except (OSError, ValueError, RecursionError) as error:
-            raise FieldError(sidecar, f"the sidecar file cannot be read as JSON ({error})") from error
+            raise FieldError(sidecar, f"the sidecar file cannot be read as JSON ({brief(error)})") from error
         if isinstance(content, dict) and content.get("mpp") is not None:
             try:
                 return check_mpp(content["mpp"])

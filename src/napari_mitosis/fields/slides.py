@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FieldError
-from .pixels import MAX_WHOLE_PX, LazyPixels
+from .limits import MAX_WHOLE_PX
+from .pixels import LazyPixels
 from .resolution import square_mpp
 
 SLIDE_SUFFIXES = frozenset({".svs", ".ndpi", ".vms", ".mrxs", ".scn", ".bif", ".dcm", ".svslide", ".czi"})

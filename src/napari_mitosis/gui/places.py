@@ -12,6 +12,12 @@ from napari.layers import Image, Layer
 OWNER_KEY = "napari_mitosis_of"
 """In a result layer's metadata: the unique id of the field's layer."""
 
+KIND_KEY = "napari_mitosis_kind"
+"""In a result layer's metadata, where it matters: what kind of layer it is."""
+
+COMPARISON = "comparison"
+"""Kind of the layers that show what several detectors found."""
+
 
 def placed(owner: Image, cell_px: tuple[float, float] = (1.0, 1.0), offset_px: float = 0.0) -> dict[str, Any]:
     """Scale, place and owner of a layer whose first cell has its centre at `offset_px` of the field."""

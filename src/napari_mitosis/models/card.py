@@ -36,6 +36,8 @@ class Measure(BaseModel):
     f_low: float
     f_high: float
     command: str = Field(default="", description="the committed command that printed it")
+    patients: int = Field(default=0, ge=0, description="patients that the interval draws from; 0: it draws fields")
+    false_per_mm2: FiniteFloat | None = Field(default=None, ge=0, description="false detections for each mm2 of them")
 
 
 class Member(BaseModel):

@@ -13,6 +13,7 @@ from psygnal import Signal
 
 from ..errors import MitosisError
 from ..measures.evaluate import Counts, match
+from ..tables import write_table
 
 RADIUS_UM = 7.5
 """A mark and a detection within so much of each other are the same figure (the radius of AMIDA13 and MIDOG)."""
@@ -174,7 +175,7 @@ class Agreement:
         counts = self.counts
         measures = {"precision": counts.precision, "recall": counts.recall, "f": counts.f, "kappa": self.kappa}
         try:
-            self.places.assign(radius_um=self.radius_um, **measures, **about).to_csv(path, index=False)
+            write_table(path, self.places.assign(radius_um=self.radius_um, **measures, **about))
         except OSError as error:
             raise MitosisError(
                 f"{path} cannot be written: {error.strerror or error}. Choose another folder."

@@ -37,6 +37,12 @@ def review_frame(result: Result, agreement: pd.DataFrame | None = None) -> pd.Da
     return frame
 
 
+def no_candidates() -> pd.DataFrame:
+    """A frame of `REVIEW_COLUMNS` without rows."""
+    frame = pd.DataFrame({name: np.empty(0, dtype=np.float64) for name in REVIEW_COLUMNS})
+    return frame.astype({"kept": bool})
+
+
 def _kept(candidates: pd.DataFrame, detections: pd.DataFrame) -> NDArray[np.bool_]:
     """Which candidates are detections: the detections are some of the candidates, in the same order."""
     names = ["y_px", "x_px", "score", "area_um2"]

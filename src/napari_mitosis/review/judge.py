@@ -29,6 +29,18 @@ LETTERS: Mapping[str, str] = MappingProxyType(
 )
 """A mark beside the colour, for those who cannot tell the colours apart."""
 
+NO_FIGURES = pd.DataFrame(
+    {
+        "figure": np.empty(0, dtype=object),
+        "y_px": np.empty(0),
+        "x_px": np.empty(0),
+        "label": np.empty(0, dtype=object),
+        "phase": np.empty(0, dtype=object),
+        "reader": np.empty(0, dtype=object),
+    }
+)
+"""What is on record of a field of which nothing is."""
+
 
 def link(candidates_px: ArrayLike, figures_px: ArrayLike, mpp: float, radius_um: float = LINK_UM) -> NDArray[np.int64]:
     """Which figure each candidate is, one to one: the nearest pair first, then the nearest of what is left.
@@ -65,6 +77,15 @@ def link(candidates_px: ArrayLike, figures_px: ArrayLike, mpp: float, radius_um:
             linked[candidate] = figure
             taken[figure] = True
     return linked
+
+
+def nearest(place: NDArray[np.float64], places: NDArray[np.float64], mpp: float) -> int:
+    """Row of the place that is nearest, or -1 where none is near enough to be the same thing."""
+    if len(places) == 0:
+        return -1
+    apart = np.hypot(*(places - place).T) * mpp
+    row = int(np.argmin(apart))
+    return row if apart[row] <= LINK_UM else -1
 
 
 def decisions(linked: NDArray[np.int64], figures: pd.DataFrame) -> pd.DataFrame:

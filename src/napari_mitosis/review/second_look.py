@@ -69,24 +69,3 @@ def looking(evidence: Evidence, rule: Rule) -> Job[pd.DataFrame]:
     """`left_out` as a job: on a large field it takes a moment."""
     yield Progress(0, 1, "looking below the threshold")
     return left_out(evidence, rule)
-
-
-def with_judgements(looks: pd.DataFrame, figures: pd.DataFrame, mpp: float) -> pd.DataFrame:
-    """The same candidates with the column ``label``: that of the nearest figure within `agreement.SAME_UM`, or empty.
-
-    Parameters
-    ----------
-    looks : DataFrame
-        `LOOK_COLUMNS`.
-    figures : DataFrame
-        Of a notebook: columns y_px, x_px, label.
-    mpp : float
-        um/px.
-    """
-    labels = np.full(len(looks), "", dtype=object)
-    if len(looks) and len(figures):
-        tree = cKDTree(figures[["y_px", "x_px"]].to_numpy(dtype=np.float64))
-        distance, nearest = tree.query(looks[["y_px", "x_px"]].to_numpy(dtype=np.float64))
-        close = distance <= SAME_UM / mpp
-        labels[close] = figures["label"].to_numpy(dtype=object)[nearest[close]]
-    return looks.assign(label=labels)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ..datasets.crops import Crop
 from ..datasets.sample import Sample
+from ..inference.device import precision
 from ..jobs import Job
 from ..models.box_targets import FIXED_BOX_PX
 from ..models.deepdet import DeepDet, detection_loss
@@ -186,12 +187,13 @@ class BoxMiner:
 
 @torch.inference_mode()
 def field_boxes(pixels: NDArray[np.uint8], network: DeepDet) -> NDArray[np.float64]:
-    """Boxes (n, 5) of a whole field in one pass, in bfloat16 on the CPU; for mining only, not for results."""
+    """Boxes (n, 5) of a whole field in one pass, in what the device is fastest in; for mining only."""
     h, w = pixels.shape[:2]
     image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
     image = F.pad(image, (0, -w % 32, 0, -h % 32), mode="reflect").contiguous(memory_format=torch.channels_last)
     device = next(network.parameters()).device
-    with torch.autocast(device.type, dtype=torch.bfloat16):
+    dtype = precision(device)
+    with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
         boxes = network.boxes(image.to(device))
     return np.asarray(boxes.double().cpu().numpy())
 

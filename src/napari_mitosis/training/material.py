@@ -55,6 +55,7 @@ def read_training_data(folder: Path) -> TrainingData:
     breast = [folder / name for name in ("ami_br", "tupac_crops") if (folder / name).is_dir()]
     crops = [crop for place in breast for crop in read_crops(place)]
     others = read_crops(folder / "atnorm_md") if (folder / "atnorm_md").is_dir() else []
+    others.sort(key=lambda crop: crop.path.name)  # as `napari-mitosis recall --every 4` takes them
     tissue = read_tissue(folder / "stain_bank")
     return TrainingData(samples, [*crops, *_kept(others), *_kept(tissue)], others[::_EVERY], tissue[::_EVERY])
 

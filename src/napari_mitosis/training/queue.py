@@ -16,14 +16,17 @@ from ..decision.decide import Rule, decide
 from ..errors import WeightsError
 from ..inference.cache import load_evidence, save_evidence
 from ..inference.predict import predict
-from ..jobs import Job, retold
+from ..jobs import Job, Progress, retold
 from ..measures.evaluate import FieldResult, average_precision, pr_curve
-from ..models.registry import Detector, detector_class
+from ..models.registry import Detector, detector_class, load_detector
 from ..models.trunks import fold_batch_norms
-from ..models.weights import load_weights
+from ..models.weights import load_weights, publish
 from .checkpoint import load_tensors
-from .crossval import folds
+from .crossval import Scored, folds
+from .final import with_reports
 from .material import TrainingData
+from .patient_report import Seen, as_text, false_on_tissue, measure_groups, report_patients
+from .publish import describe
 from .stages import Stage
 from .systems import system
 
@@ -68,7 +71,6 @@ class QueuePlan:
 
 def stages(data: TrainingData, plan: QueuePlan, name: str = "segmitos") -> list[Stage]:
     """Base, folds and final weights of one system, in the order of what they are worth."""
-    out = plan.out
     base = Stage(f"{name}/base", _base_target(plan), lambda: _base(data, plan, name))
     parts = [base]
     for fold, test in folds(data.samples, "P").items():
@@ -77,9 +79,15 @@ def stages(data: TrainingData, plan: QueuePlan, name: str = "segmitos") -> list[
             return _fold(data, plan, name, fold, test)
 
         parts.append(Stage(f"{name}/{fold}", f"{plan.fold_steps} steps", run, (base.name,)))
+    folds_done = tuple(stage.name for stage in parts)
     final = Stage(f"{name}/final", f"{plan.final_steps} steps", lambda: _final(data, plan, name), (base.name,))
-    assert out is not None
-    return [*parts, final]
+    report = Stage(f"{name}/report", f"{plan.fold_steps} steps", lambda: _report(data, plan, name), folds_done)
+    target = f"{plan.version}, {plan.fold_steps} and {plan.final_steps} steps"
+    published = Stage(f"{name}/published", target, lambda: _publish(data, plan, name), (report.name, final.name))
+    parts += [final, report, published]
+    if plan.start is not None:
+        parts.append(Stage(f"{name}/parent", plan.start.name, lambda: _parent(data, plan, name)))
+    return parts
 
 
 def _base_target(plan: QueuePlan) -> str:
@@ -116,6 +124,63 @@ def _final(data: TrainingData, plan: QueuePlan, name: str) -> Job[None]:
     if _steps_of(place / "model.safetensors") < plan.final_steps:
         samples = at_scale(data.samples, 0.25)
         yield from system(name).fold(samples, data.crops, start, place, seed=plan.seed, steps=plan.final_steps)
+
+
+def _report(data: TrainingData, plan: QueuePlan, name: str) -> Job[None]:
+    """Rules and figures from the finished folds."""
+    scored = []
+    tests = folds(data.samples, "P")
+    for fold, test in tests.items():
+        place = plan.out / name / fold / f"evidence-{plan.fold_steps}"
+        for sample in (data.samples[i] for i in test):
+            evidence = load_evidence(place / f"{sample.field.name}.npz")
+            if evidence is None:
+                raise WeightsError(f"{place} lacks {sample.field.name}; remove its done.json to score it anew")
+            scored.append(Scored(sample, fold, evidence))
+    start = system(name).card(version="0.0.0", seed=0).decision_rule()
+    out = plan.out / name / "report"
+    _, rules, measures = yield from report_patients(scored, start, Seen(frozenset(plan.seen)), out, RADIUS_UM)
+    false, area = 0, 0.0
+    for fold in tests:
+        detector = _detector(name, plan.out / name / fold / "model.safetensors")
+        more, tissue = yield from false_on_tissue(data.tissue_reserve, detector, rules[fold])
+        false, area = false + more, area + tissue
+    text = as_text(measures, {"false/mm2 on tissue set aside": false / area} if area else None)
+    (out / "report.txt").write_text(text, encoding="utf-8")
+
+
+def _parent(data: TrainingData, plan: QueuePlan, name: str) -> Job[None]:
+    """The weights that the run began with, on the same fields, by the rule of their own card."""
+    assert plan.start is not None
+    detector = load_detector(plan.start.stem.replace("-", "@", 1), plan.start.parent)
+    place, seen, rows = plan.out / name / "parent", Seen(frozenset(plan.seen)), []
+    for sample in data.samples:
+        group = seen.group(sample, data.samples)
+        if group:
+            yield from _score(sample, detector, place / "evidence")
+            evidence = load_evidence(place / "evidence" / f"{sample.field.name}.npz")
+            assert evidence is not None
+            rows.append((sample, group, evidence, decide(evidence, detector.card.decision_rule())))
+    measures, table = measure_groups(rows, RADIUS_UM)
+    table.to_csv(place / "fields.csv", index=False)
+    false, area = yield from false_on_tissue(data.tissue_reserve, detector, detector.card.decision_rule())
+    text = as_text(measures, {"false/mm2 on tissue set aside": false / area} if area else None)
+    (place / "report.txt").write_text(text, encoding="utf-8")
+
+
+def _publish(data: TrainingData, plan: QueuePlan, name: str) -> Job[None]:
+    """Final weights with a card that holds the figures of the folds."""
+    yield Progress(0, 1, "publishing")
+    card = system(name).card(version=plan.version, seed=plan.seed)
+    network = detector_class(name).build(card.config)
+    load_weights(network, plan.out / name / "final" / "model.safetensors")
+    update = {
+        "poses": 1,
+        "parent": plan.start.stem.replace("-", "@", 1) if plan.start is not None else None,
+        "trained_on": f"{describe(data.samples)}; {len(data.crops)} crops of other slides and tissue",
+    }
+    card = with_reports(card.model_copy(update=update), plan.out / name / "report" / "report.json", None)
+    publish(network, card, plan.out / name / "published")
 
 
 def _rounds(plan: QueuePlan) -> list[int]:

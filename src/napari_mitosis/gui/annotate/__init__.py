@@ -1,8 +1,7 @@
-"""Marking figures by hand: click to annotate, the layer of figures, second look, blind first."""
+"""Marking figures by hand: click to annotate, the layer of figures, blind first."""
 
 from .annotating import Annotating, annotating_of
 from .blind import BlindPanel
 from .panel import AnnotatePanel
-from .second_look import SecondLookPanel
 
-__all__ = ["AnnotatePanel", "Annotating", "BlindPanel", "SecondLookPanel", "annotating_of"]
+__all__ = ["AnnotatePanel", "Annotating", "BlindPanel", "annotating_of"]

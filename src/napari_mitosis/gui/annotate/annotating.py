@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Qt, QTimer, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QApplication, QWidget
+from qtpy.QtWidgets import QApplication
 
 from ...annotations.actions import timestamp, utc_now
 from ...review.blind import BlindReading
 from ...review.reviewed import ReviewedCounts
 from ..grave import Grave
-from ..review.marker import Marker
 from .coverage_watch import CoverageWatch
 from .layer import AnnotationLayer
 from .peek import OverlayPeek
@@ -23,9 +22,6 @@ from .veil import Veil
 if TYPE_CHECKING:
     from ...annotations.notebook import Notebook
     from ..desk import Desk
-
-KEY = "Shift-M"
-"""Switches click-to-annotate on and off."""
 
 PAUSE_MS = 150
 WATCH_MS = 1000
@@ -60,6 +56,8 @@ class Annotating(QObject):
         Another result, another rule, or none any more.
     selected : Signal(str)
         Another figure of the active field is selected.
+    aimed : Signal(float, float, str)
+        A place of the active field is looked at, and the figure that it is, or an empty text: the review follows.
     said : Signal(str)
         What could not be done, or an empty text.
     shown : Signal(bool)
@@ -69,6 +67,7 @@ class Annotating(QObject):
     changed = Signal()
     result_changed = Signal()
     selected = Signal(str)
+    aimed = Signal(float, float, str)
     said = Signal(str)
     shown = Signal(bool)
 
@@ -81,7 +80,6 @@ class Annotating(QObject):
         self.visible = True
         self.blind = desk.blind
         self.reviewed = ReviewedCounts(desk.session, desk.blind)
-        self._marker: Marker | None = None
         self._grave = Grave(desk.viewer, self)
         self.coverage = CoverageWatch(desk, self)
         self.veil = Veil(desk, self.blind, self)
@@ -102,7 +100,6 @@ class Annotating(QObject):
         desk.closed.connect(self.shutdown)
         desk.viewer.layers.events.removed.connect(self._layer_removed)
         desk.session.result_changed.connect(self._result_changed)
-        desk.viewer.bind_key(KEY, self._key_pressed, overwrite=True)
         self.blind.changed.connect(self._blind_changed)
         self._follow()
 
@@ -125,7 +122,6 @@ class Annotating(QObject):
 
     def _notebook_changed(self, _key: object) -> None:
         self._follow()
-        self.point_at_nothing()
         self._set_figure("")
         self.changed.emit()
 
@@ -220,36 +216,20 @@ class Annotating(QObject):
     def _result_changed(self, _key: object) -> None:
         self.result_changed.emit()
 
-    def _key_pressed(self, _viewer: object) -> None:
-        """Click to annotate on or off"""  # napari shows this line in its list of keys
-        self.set_mode(not self.tool.on)
-
     def set_mode(self, on: bool) -> None:
         """Switch click-to-annotate on or off; on, the figures are seen."""
         if on and not self.visible:
             self.set_visible(True)
         self.tool.set_on(on)
 
-    def point_at(self, y_px: float, x_px: float) -> None:
-        """Put ticks about a place of the active field."""
-        state, dock = self.desk.session.current, self.desk.parent()
-        if state is None or state.field.mpp is None or not isinstance(dock, QWidget):
-            return
-        if self._marker is None:
-            self._marker = Marker(self.desk.viewer, dock)
-        self._marker.show(self.desk.fields.layer(str(self.key)), (y_px, x_px), state.field.mpp)
-
-    def point_at_nothing(self) -> None:
-        """Take the ticks away."""
-        if self._marker is not None:
-            self._marker.hide()
-
     # The selected figure
 
     def select(self, figure: str) -> None:
-        """Select a figure of the active field; an empty text: none."""
+        """Select a figure of the active field; an empty text: none. Selected again, it is looked at again."""
         if self.current is not None:
             self.current.select(figure)
+            if figure and figure == self.figure:
+                self.selected.emit(figure)
             self._set_figure(figure)
 
     def _set_figure(self, figure: str) -> None:
@@ -307,14 +287,11 @@ class Annotating(QObject):
         self.veil.stop()
         self.peek.stop()
         self.reviewed.stop()
-        if self._marker is not None:
-            self._marker.remove()
         viewer = self.desk.viewer
         viewer.layers.events.removed.disconnect(self._layer_removed)
         self.desk.notebook_changed.disconnect(self._notebook_changed)
         self.desk.noted.disconnect(self._noted)
         self.desk.session.result_changed.disconnect(self._result_changed)
-        viewer.bind_key(KEY, None, overwrite=True)
         for key in tuple(self.layers):
             self._close(key)
         self._grave.bury_now()

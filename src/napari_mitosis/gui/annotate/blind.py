@@ -161,9 +161,9 @@ class BlindPanel(QWidget):
         owner = self._desk.fields.layer(str(self.annotating.key))
         place = (float(one["y_px"]), float(one["x_px"]))
         look_at(self._desk.viewer, owner, place)
-        self.annotating.point_at(*place)
         if one["figure"]:
             self.annotating.select(str(one["figure"]))
+        self.annotating.aimed.emit(*place, str(one["figure"]))
 
     def _next(self) -> None:
         count = self.table.rowCount()

@@ -23,7 +23,7 @@ from ...annotations.actions import PHASES
 from ...errors import MitosisError
 from ...tables import LABELS
 from ..style import STYLE
-from .annotating import KEY, annotating_of
+from .annotating import annotating_of
 from .words import done, faint, label_icon, moment, row, section, tool
 
 if TYPE_CHECKING:
@@ -63,10 +63,7 @@ class AnnotatePanel(QWidget):
         self.mode = QPushButton("Click to annotate")
         self.mode.setObjectName("mode")
         self.mode.setCheckable(True)
-        self.mode.setToolTip(
-            f"A click on the tissue marks a figure, Shift+click a mimic; a drag of a figure moves it, a drag of tissue "
-            f"pans. A click within 5 µm of a figure selects it. ({KEY.replace('-', '+')})"
-        )
+        self.show_key("")
         self.labels: dict[str, QToolButton] = {}
         self._group = QButtonGroup(self)
         for label in LABELS:
@@ -93,6 +90,13 @@ class AnnotatePanel(QWidget):
             "in a field that is not complete they are ignored."
         )
         self.message = faint()
+
+    def show_key(self, key: str) -> None:
+        """Say what the mode is for, and which key switches it."""
+        self.mode.setToolTip(
+            "A click on the tissue marks a figure, Shift+click a look-alike; a drag of a figure moves it, a drag of "
+            f"tissue pans. A click within 5 µm of a figure selects it.{f' ({key})' if key else ''}"
+        )
 
     def _make_figure(self) -> None:
         self.figure = faint()

@@ -12,7 +12,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Layer, Points
 from qtpy.QtCore import QTimer
 
-from ..places import insert_above, placed
+from ..places import COMPARISON, KIND_KEY, insert_above, placed
 
 if TYPE_CHECKING:
     from ...batches.compare import Comparison
@@ -127,6 +127,7 @@ class AgreementLayers:
             **options,
             **placed(self._owner),
         )
+        layer.metadata[KIND_KEY] = COMPARISON
         insert_above(self._viewer, layer, list(self._viewer.layers))
 
     def set_visible(self, visible: bool) -> None:

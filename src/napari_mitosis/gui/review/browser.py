@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 
 from qtpy.QtCore import QItemSelectionModel, QModelIndex, Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QSizePolicy, QStackedWidget, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtGui import QStandardItemModel
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QCheckBox,
+    QComboBox,
+    QHBoxLayout,
+    QSizePolicy,
+    QStackedWidget,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
+from ...review.candidates import why_no_disagreement
 from ...review.judge import STATES
+from ...review.orders import ORDERS
+from ...review.target import CANDIDATES
+from ...review.words import NAMES, name_of
+from ..annotate.words import row
 from .gallery import Gallery
 from .reviewing import Reviewing
-from .table import COLOURS, ROW_ROLE, CandidateModel, CandidateTable
+from .table import ROW_ROLE, CandidateModel, CandidateTable
 from .thumbnails import Thumbnails
-
-NOUNS: Mapping[str, str] = MappingProxyType(
-    {
-        "undecided": "undecided",
-        "mitosis": "mitoses",
-        "mimic": "mimics",
-        "unsure": "unsure",
-        "skipped": "skipped",
-    }
-)
 
 
 class Browser(QWidget):
@@ -38,9 +43,13 @@ class Browser(QWidget):
     ----------
     chosen : Signal(int)
         A candidate was clicked: its row in the queue's frame.
+    order_chosen : Signal(str)
+    below_chosen : Signal(bool)
     """
 
     chosen = Signal(int)
+    order_chosen = Signal(str)
+    below_chosen = Signal(bool)
 
     def __init__(self, reviewing: Reviewing, thumbnails: Thumbnails, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -63,6 +72,7 @@ class Browser(QWidget):
         self.switch.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.switch.setToolTip("Show the candidates as a table, or as a gallery")
         self.switch.toggled.connect(self.show_table)
+        self._make_options()
         self.filters: dict[str | None, QToolButton] = {}
         self._group = QButtonGroup(self)
         chips = QHBoxLayout()
@@ -75,17 +85,40 @@ class Browser(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 4, 0, 0)
         column.setSpacing(5)
+        column.addLayout(row(self.order, self.below, None, self.switch))
         column.addLayout(chips)
         column.addWidget(self.views, 1)
+
+    def _make_options(self) -> None:
+        """What is in the queue, and in which order."""
+        self.order = QComboBox()
+        for name, meaning in ORDERS.items():
+            self.order.addItem(meaning.capitalize(), name)
+        self.order.activated.connect(lambda at: self.order_chosen.emit(str(self.order.itemData(at))))
+        self.below = QCheckBox("Show rejected ones")
+        self.below.setToolTip(
+            "Also candidates that the detection's settings leave out, be it for score, area or distance; they are "
+            "marked “below”"
+        )
+        self.below.toggled.connect(self.below_chosen)
+
+    def show_orders(self) -> None:
+        """Enable the orders that there are, and say why one is not."""
+        why = why_no_disagreement(self._reviewing.queue.frame)
+        at = self.order.findData("disagreement")
+        items = self.order.model()
+        item = items.item(at) if isinstance(items, QStandardItemModel) else None
+        if item is not None:
+            item.setEnabled(why is None)
+            item.setToolTip(why or ORDERS["disagreement"])
+        self.order.setToolTip("In which order candidates come" + (f".<br>Not by disagreement: {why}" if why else ""))
 
     def _chip(self, state: str | None) -> QToolButton:
         chip = self.filters[state] = QToolButton()
         chip.setCheckable(True)
         chip.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         chip.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        chip.setToolTip("Show all candidates" if state is None else f"Show only those that are {state}")
-        if state is not None:
-            chip.setStyleSheet(f"QToolButton:!checked {{ color: {COLOURS[state]}; }}")
+        chip.setToolTip("Show all candidates" if state is None else f"Show only: {name_of(state)}")
         chip.clicked.connect(lambda: self.show_only(state))
         return chip
 
@@ -98,23 +131,25 @@ class Browser(QWidget):
         """Show the candidates in one state, or all."""
         self.filters[state].setChecked(True)
         self._followed(lambda: self.model.show_only(state))
-        self.show_present()
+        self.show_target()
 
     def show_table(self, yes: bool) -> None:
         """The table, or the gallery."""
         self.views.setCurrentIndex(int(yes))
-        self.show_present()
+        self.show_target()
 
     def follow(self) -> None:
         """Bring views and counts up to date with the queue."""
         self._followed(self.model.follow)
         queue = self._reviewing.queue
         for state, chip in self.filters.items():
-            count = len(queue) if state is None else queue.count(state)
-            chip.setText(f"{count}\n{'all' if state is None else NOUNS[state]}")
+            count = len(queue) if state is None else queue.count(state, CANDIDATES)
+            text = f"{count}\n{'all' if state is None else NAMES[state][count != 1]}"
+            if chip.text() != text:
+                chip.setText(text)
 
-    def show_present(self) -> None:
-        """Select the present candidate, and scroll to it."""
+    def show_target(self) -> None:
+        """Select the target, and scroll to it; nothing where it is in another list."""
         index = self.model.index_of(self._reviewing.queue.present)
         flags = QItemSelectionModel.SelectionFlag
         self._following = True
@@ -134,6 +169,6 @@ class Browser(QWidget):
         self._following = False
 
     def _current_changed(self, current: QModelIndex, _before: QModelIndex) -> None:
-        row = current.data(ROW_ROLE) if current.isValid() else None
-        if row is not None and not self._following:
-            self.chosen.emit(int(row))
+        candidate = current.data(ROW_ROLE) if current.isValid() else None
+        if candidate is not None and not self._following:
+            self.chosen.emit(int(candidate))

@@ -1,34 +1,37 @@
-"""The "Review" dock: candidates one by one, a key each; gallery and table; the tabs for what the queue misses."""
+"""The review: one target, judged with a key; the lists that it comes from; marking by hand; blind reading."""
 
 from collections.abc import Callable
 from functools import partial
 
 import napari
-from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QDockWidget, QLabel, QMainWindow, QPushButton, QScrollArea, QTabWidget, QVBoxLayout, QWidget
+from napari.layers import Layer
+from qtpy.QtCore import QEvent, Qt, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QHideEvent, QShowEvent
+from qtpy.QtWidgets import QDockWidget, QLabel, QMainWindow, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
 from ...annotations.actions import PHASES
-from ...review.queue import ORDERS
+from ...review.orders import ORDERS
+from ...review.target import CANDIDATES, SECOND
 from ...tables import LABELS
-from ..annotate.blind import BlindPanel
-from ..annotate.panel import AnnotatePanel
-from ..annotate.second_look import SecondLookPanel
+from ..annotate.annotating import annotating_of
+from ..annotate.cover import Cover
 from ..desk import Desk, desk_of
+from ..places import COMPARISON, KIND_KEY
 from ..preferences import Preferences
 from .browser import Browser
+from .empty import Empty
 from .keys_dialog import KeysDialog
-from .marker import DEFAULT, MAGNIFICATIONS, Marker, look_at, zoom_for
-from .queue_panel import STYLE, TALL, QueuePanel
+from .marker import DEFAULT, MAGNIFICATIONS, Marker, camera_of, look_at, zoom_for, zoom_of_objective
+from .onward import Onward
+from .parts import LISTS, Parts
+from .queue_panel import STYLE
 from .review_keys import ReviewKeys
 from .reviewing import Reviewing
+from .second_look import SecondLook
 from .thumbnails import Thumbnails
 
 WIDTH_PX = 456
-SECOND = 2
-"""Place of the tab of the second look."""
-
 PAUSE_MS = 150
 """The Points layer's selection follows in a pause of the keys."""
 
@@ -36,10 +39,13 @@ PAUSE_MS = 150
 class ReviewDock(QWidget):
     """Reviews the candidates of the active field. Opens a detect dock where there is none: its desk is shared.
 
-    Parameters
+    Attributes
     ----------
-    viewer : napari.Viewer
+    report_wanted : Signal()
+        The reader is through and asks for the report; offered once `onward.has_report` is set.
     """
+
+    report_wanted = Signal()
 
     def __init__(self, viewer: napari.Viewer) -> None:
         super().__init__()
@@ -63,11 +69,7 @@ class ReviewDock(QWidget):
         self.trouble.setObjectName("trouble")
         self.trouble.setWordWrap(True)
         self.trouble.hide()
-        self.empty = _Empty()
-        self.empty.button.clicked.connect(self._help_out)
         self._column.addWidget(self.trouble)
-        self.empty.setSizePolicy(*TALL)
-        self._column.addWidget(self.empty)
         self._start(desk_of(viewer))
 
     # A desk comes and goes
@@ -79,47 +81,30 @@ class ReviewDock(QWidget):
         order, below = kept.get("review_order", "score"), kept.get("review_below", False)
         order = order if order in ORDERS else "score"
         closeness = kept.get("review_closeness", DEFAULT)
+        self.annotating = annotating_of(desk)
         self.reviewing = Reviewing(desk, self, order, below)
         self.thumbnails = Thumbnails(desk.workers, self)
         self.marker = Marker(self.viewer, self)
         self.magnification = closeness if closeness in MAGNIFICATIONS else DEFAULT
-        self._content = QWidget()
-        self._content.setSizePolicy(*TALL)
-        column = QVBoxLayout(self._content)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(6)
-        self.panel = QueuePanel(self.reviewing, self.thumbnails, self.keys)
-        self.browser = Browser(self.reviewing, self.thumbnails)
-        self.tabs = QTabWidget()
-        self.tabs.setDocumentMode(True)
-        self.tabs.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        column.addWidget(self.panel)
-        column.addWidget(self.tabs, 1)
-        self._column.addWidget(self._content, 1)
-        self._add_tabs()
-        with signals_blocked(self.panel):
-            self.panel.order.setCurrentIndex(max(0, self.panel.order.findData(order)))
-            self.panel.below.setChecked(below)
+        self._cover = Cover(
+            self.viewer, lambda layer: layer.metadata.get(KIND_KEY) == "comparison" and self.isVisible()
+        )
+        self._content = parts = Parts(desk, self.reviewing, self.thumbnails, self.keys)
+        self.tabs, self.lists, self.pages = parts.tabs, parts.lists, parts.pages
+        self.panel, self.browser, self.second = parts.panel, parts.browser, parts.second
+        self.annotate, self.empty = parts.annotate, parts.empty
+        self._column.addWidget(parts, 1)
+        self.onward = Onward(desk, self.reviewing, self.panel, self)
+        with signals_blocked(self.panel), signals_blocked(self.browser):
+            self.browser.order.setCurrentIndex(max(0, self.browser.order.findData(order)))
+            self.browser.below.setChecked(below)
             self.panel.magnification.setCurrentIndex(max(0, self.panel.magnification.findData(self.magnification)))
         self._connect()
         self.keys.bind(self.actions_by_name())
         self._show_keys()
         self._show_trouble(desk.warning)
         self._show_rows()
-        self._show_present(False)
-
-    def _add_tabs(self) -> None:
-        self.tabs.addTab(self.browser, "Candidates")
-        for title, kind in (("Annotate", AnnotatePanel), ("Second look", SecondLookPanel), ("Blind first", BlindPanel)):
-            scroll = QScrollArea()
-            scroll.setWidgetResizable(True)
-            scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-            scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-            scroll.setWidget(part := kind(self.desk))
-            if isinstance(part, SecondLookPanel):
-                self.second = part
-            self.tabs.addTab(scroll, title)
-        self.tabs.setCornerWidget(self.browser.switch, Qt.Corner.TopRightCorner)
+        self._show_target(False)
 
     def _connect(self) -> None:
         desk, reviewing, panel = self.desk, self.reviewing, self.panel
@@ -127,135 +112,168 @@ class ReviewDock(QWidget):
         desk.closed.connect(self._desk_closed)
         desk.session.field_changed.connect(self.thumbnails.forget)
         desk.session.closed.connect(self.thumbnails.forget)
-        desk.notebook_changed.connect(lambda _key: self.panel.show_present())
+        desk.fields.changed.connect(self._show_name)
+        desk.notebook_changed.connect(lambda _key: self.panel.show_target())
         reviewing.rows_changed.connect(self._show_rows)
         reviewing.notes_changed.connect(self._show_notes)
-        reviewing.present_changed.connect(self._show_present)
+        reviewing.target_changed.connect(self._show_target)
         reviewing.said.connect(panel.say)
         panel.wanted.connect(lambda name: self.actions_by_name()[name]())
-        panel.order_chosen.connect(self._set_order)
-        panel.below_chosen.connect(self._set_below)
+        self.onward.second_wanted.connect(lambda: self.tabs.setCurrentIndex(LISTS.index(SECOND)))
+        self.onward.field_wanted.connect(self._go_to_field)
+        self.onward.report_wanted.connect(self.report_wanted)
         panel.magnification_chosen.connect(self._set_magnification)
         panel.reader_entered.connect(self._set_reader)
         panel.keys_wanted.connect(self._change_keys)
+        self.browser.order_chosen.connect(self._set_order)
+        self.browser.below_chosen.connect(self._set_below)
         self.browser.chosen.connect(reviewing.look_at)
+        self.second.chosen.connect(reviewing.look_at)
+        self.empty.button.clicked.connect(self._help_out)
+        self.annotating.peek.changed.connect(self.marker.set_aside)
         self.tabs.currentChanged.connect(self._tab_changed)
 
-    def actions_by_name(self) -> dict[str, Callable[[], object]]:
+    def actions_by_name(self) -> dict[str, Callable[..., object]]:
         """What each key and button does."""
-        reviewing, looking = self.reviewing, self.second
-        actions: dict[str, Callable[[], object]] = {
-            name: self._either(partial(reviewing.set_phase, name), _nothing) for name in PHASES
-        }
-        for name in LABELS:
-            actions[name] = self._either(partial(reviewing.say, name), partial(looking.judge, name))
-        return actions | {
-            "skip": self._either(reviewing.skip, looking.put_off),
-            "next": self._either(partial(reviewing.go, 1), partial(looking.step, 1)),
-            "back": self._either(partial(reviewing.go, -1), partial(looking.step, -1)),
+        reviewing = self.reviewing
+        judging: dict[str, Callable[[], object]] = {name: partial(reviewing.say, name) for name in LABELS}
+        judging |= {name: partial(reviewing.set_phase, name) for name in PHASES}
+        judging |= {"skip": reviewing.skip}
+        steps: dict[str, Callable[[], object]] = {
+            "next": partial(reviewing.go, 1),
+            "back": partial(reviewing.go, -1),
             "undo": partial(reviewing.turn, True),
             "redo": partial(reviewing.turn, False),
         }
+        return {
+            **{name: partial(self._in_sight, act) for name, act in judging.items()},
+            **{name: partial(self._in_front, act) for name, act in steps.items()},
+            **{f"{power}x": partial(self._magnify, power) for power in (10, 20, 40)},
+            "peek": self.annotating.peek.set_on,
+            "click": lambda: self.annotating.set_mode(not self.annotating.tool.on),
+        }
 
-    def _either(self, queue: Callable[[], object], second: Callable[[], object]) -> Callable[[], object]:
-        """What a key does to the present candidate of the queue, or to that of the second look, which is in front."""
+    def _in_front(self, act: Callable[[], object]) -> None:
+        """Do something to what the review shows, if it shows anything now."""
+        if self.isVisible():
+            act()
+        else:
+            self.viewer.status = "Open Review first: its keys act on what it shows."
 
-        def act() -> object:
-            return second() if self._second else queue()
+    def _in_sight(self, act: Callable[[], object]) -> None:
+        """Do something to the target, if its mark is on the screen; else bring it there, and wait for the next key."""
+        if self.marker.in_view or not self.isVisible():
+            self._in_front(act)
+            return
+        self._show_target(True)
+        self.panel.say("It was out of view: here it is. Press again to judge it.")
 
-        return act
+    def _magnify(self, power: int) -> None:
+        """Show the tissue as large as through an objective, about the middle of the canvas."""
+        state = self.desk.session.current
+        if state is not None and state.field.mpp is not None:
+            owner = self.desk.fields.layer(str(self.reviewing.key))
+            camera_of(self.viewer).zoom = zoom_of_objective(power, owner, state.field.mpp)
 
     # Showing
 
     def _show_rows(self) -> None:
         """Other candidates, another order or another field."""
-        self.browser.follow()
-        self.panel.show_orders()
+        self._list_in_front.follow()
+        self.browser.show_orders()
         self._show_empty()
-        state = self.desk.session.current
-        self.panel.field.setText(state.field.name if state is not None else "")
+        self._show_name()
         if self.isVisible() and self.reviewing.queue.present is None:
             self.reviewing.engage()
 
+    def _show_name(self) -> None:
+        state = self.desk.session.current
+        name = self.desk.fields.layer(str(self.desk.session.active)).name if state is not None else ""
+        self.panel.field.setText(name)
+        self.panel.field.setToolTip(name)
+
     def _show_notes(self) -> None:
         """More is on record."""
-        self.browser.follow()
-        self.panel.show_present()
+        self._list_in_front.follow()
+        self.panel.show_target()
 
-    def _show_present(self, move: bool) -> None:
-        """Another candidate is the present one: mark it, go there, select it everywhere."""
-        self.panel.show_present()
-        self.browser.show_present()
-        present, state, key = self.reviewing.present, self.desk.session.current, self.reviewing.key
-        if present is None or state is None or state.field.mpp is None or self._second:
-            self.marker.hide()
+    @property
+    def _list_in_front(self) -> Browser | SecondLook:
+        """The list that is to be seen; the other one is brought up to date when it comes to the front."""
+        return self.second if self.lists.currentWidget() is self.second else self.browser
+
+    def _show_target(self, move: bool) -> None:
+        """Another target: mark it, go there, select it everywhere."""
+        self.panel.show_target()
+        self._list_in_front.show_target()
+        self._show_empty()
+        self._mark()
+        target, state, key = self.reviewing.target, self.desk.session.current, self.reviewing.key
+        if target is None or state is None or state.field.mpp is None:
             return
-        owner = self.desk.fields.layer(str(key))
-        centre = (float(present["y_px"]), float(present["x_px"]))
         self._pause.start()
-        self.marker.show(owner, centre, state.field.mpp)
         if move and self.isVisible():
+            owner = self.desk.fields.layer(str(key))
             zoom = zoom_for(self.magnification, owner, state.field.mpp, self.marker.canvas_height_px)
-            look_at(self.viewer, owner, centre, zoom)
+            look_at(self.viewer, owner, target.place, zoom)
+
+    def _mark(self) -> None:
+        """The mark is about the target for as long as the review is to be seen."""
+        target, state = self.reviewing.target, self.desk.session.current
+        if target is None or state is None or state.field.mpp is None or not self.isVisible():
+            self.marker.hide()
+        else:
+            self.marker.show(self.desk.fields.layer(str(self.reviewing.key)), target.place, state.field.mpp)
 
     def _select_detection(self) -> None:
         """Select it in the Points layer, where it is a detection. Not at once: the layer takes longer than the rest."""
-        key, row = self.reviewing.key, self.reviewing.queue.present
-        if row is not None and not self.desk.is_closed and key in self.desk.session:
-            kept = self.reviewing.queue.frame["kept"].to_numpy(dtype=bool)
-            self.desk.fields.results(str(key)).select(int(kept[:row].sum()) if kept[row] else None)
-            self.reviewing.annotating.select(self.reviewing.note(row)["figure"])
+        key, queue, target = self.reviewing.key, self.reviewing.queue, self.reviewing.target
+        if queue.present is not None and target is not None and not self.desk.is_closed and key in self.desk.session:
+            before = int(queue.frame["kept"].to_numpy(dtype=bool)[: queue.present].sum())
+            self.desk.fields.results(str(key)).select(before if target.kept else None)
+            self.annotating.select(target.figure)
+
+    def _in_the_way(self, layer: Layer) -> bool:
+        """A comparison's marks lie on the nuclei: not while these are judged."""
+        return self.isVisible() and layer.metadata.get(KIND_KEY) == COMPARISON
 
     def _show_empty(self) -> None:
-        """Say what to do where there is nothing to review."""
+        """The target and its lists, or what to do where there is nothing to review."""
         state, queue = self.desk.session.current, self.reviewing.queue
-        dropped = len(queue.frame)
-        if state is None:
-            self.empty.say("Open a field first", "File > Open, or File > Open Sample.", None)
-        elif self.reviewing.blind:
-            self.empty.say(
-                "This field is read blind", "Its candidates come up once you reveal them (Blind first).", None
-            )
-        elif state.result is None:
-            self.empty.say(
-                "Nothing was detected in this field yet",
-                "Detect first: then each candidate comes up here, and one key judges it.",
-                "Detect mitoses",
-            )
-        elif not len(queue) and dropped:
-            self.empty.say("The rule keeps no candidate", "", f"Review the {dropped} that it drops")
-        elif not len(queue):
-            self.empty.say(
-                "The detector found nothing", "Lower its threshold in the detect dock, or mark by hand.", None
-            )
-        self._show_parts()
+        tab = self.tabs.currentIndex()
+        if tab >= len(LISTS):
+            self.pages.setCurrentIndex(tab)
+            return
+        there = queue.present is not None or len(queue.listed()) > 0
+        if not there:
+            detected = state is not None and state.result is not None
+            name = state.field.name if state is not None else None
+            self.empty.explain(name, self.reviewing.blind, detected, queue)
+        self.pages.setCurrentIndex(0 if there else 1)
 
-    def _show_parts(self) -> None:
-        """The queue's panel, or what to do without one; neither above the second look, which has its own candidates."""
-        there = bool(len(self.reviewing.queue))
-        panel, empty = there and not self._second, not there and not self._second
-        # Hidden first: both at once, if only for a moment, would make the window grow, and it stays so.
-        for part, yes in sorted(((self.panel, panel), (self.empty, empty)), key=lambda pair: pair[1]):
-            part.setVisible(yes)
-
-    @property
-    def _second(self) -> bool:
-        """Whether the second look is in front: its candidates are those that keys judge."""
-        return self.tabs.currentIndex() == SECOND
-
-    def _tab_changed(self) -> None:
-        self._show_parts()
-        self._show_present(False)
+    def _tab_changed(self, tab: int) -> None:
+        if tab < len(LISTS):
+            self.lists.setCurrentIndex(tab)
+            self._list_in_front.follow()
+            self.reviewing.bring(LISTS[tab])
+        self._show_empty()
+        self._show_target(False)
 
     def _help_out(self) -> None:
-        """The button of the empty state."""
+        state = self.desk.session.current
         if self.desk.is_closed:
+            self.empty.deleteLater()
             self._start(desk_of(self.viewer))
-        elif self.reviewing.result is None:
+        elif state is not None and state.result is None:
             self.empty.say("Detecting…", "The review begins as soon as the detector is done.", None)
             self.desk.detect_wanted.emit()
         else:
-            self.panel.below.setChecked(True)
+            self.tabs.setCurrentIndex(LISTS.index(SECOND))
+
+    def _go_to_field(self, key: str) -> None:
+        self.desk.fields.choose(key)
+        self.tabs.setCurrentIndex(LISTS.index(CANDIDATES))
+        self._show_target(True)
 
     def _show_trouble(self, text: str) -> None:
         self.trouble.setText(f"⚠ {text}")
@@ -277,7 +295,7 @@ class ReviewDock(QWidget):
         self.preferences.set("review_closeness", name)
         self.magnification = name
         self._chosen()
-        self._show_present(True)
+        self._show_target(True)
 
     def _set_reader(self, name: str) -> None:
         self.desk.set_reader(name)
@@ -287,7 +305,7 @@ class ReviewDock(QWidget):
 
     def _chosen(self) -> None:
         """Letters are keys of the review again, not a search in a list or part of a name."""
-        self.panel.show_present()
+        self.panel.show_target()
         self.setFocus()
 
     def _change_keys(self) -> None:
@@ -303,7 +321,7 @@ class ReviewDock(QWidget):
 
     def _show_keys(self) -> None:
         self.panel.show_keys()
-        self.second.show_keys({name: self.keys.pretty(name) for name in ("mitosis", "mimic", "skip")})
+        self.annotate.show_key(self.keys.pretty("click"))
 
     # Coming and going
 
@@ -317,7 +335,16 @@ class ReviewDock(QWidget):
             return
         self.panel.reader.setText(self.desk.reader)
         self.desk.tissue_wanted.emit()
+        self._cover.follow()
         self.reviewing.engage()
+        self._show_target(True)
+
+    def hideEvent(self, event: QHideEvent | None) -> None:
+        """What nobody sees marks nothing, and hides nothing."""
+        super().hideEvent(event)
+        if not self._down and not self.desk.is_closed:
+            self.marker.hide()
+            self._cover.follow()
 
     def _beside_the_detect_dock(self) -> None:
         """Share the place of the detect dock, as a tab: below it there would be no room."""
@@ -333,14 +360,18 @@ class ReviewDock(QWidget):
         """The detect dock is gone, and with it everything that was shared."""
         self._let_go()
         if not self._down:
+            self.empty = Empty()
             self.empty.say("The detect dock was closed", "The review needs it.", "Open it again")
-            self.empty.show()
+            self.empty.button.clicked.connect(self._help_out)
+            self._column.addWidget(self.empty)
 
     def _let_go(self) -> None:
         self._pause.stop()
         self.keys.unbind()
         self.reviewing.stop()
         self.marker.remove()
+        self._cover.stop()
+        self.annotating.peek.changed.disconnect(self.marker.set_aside)
         if self._content is not None:
             self._content.setParent(None)
             self._content.deleteLater()
@@ -366,34 +397,3 @@ class ReviewDock(QWidget):
             self._was_docked = self.parent() is not None
         done: bool = super().event(event)
         return done
-
-
-def _nothing() -> None:
-    """What a key does where it has no meaning."""
-
-
-class _Empty(QWidget):
-    """What to do where there is nothing to review."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.title, self.text, self.button = QLabel(), QLabel(), QPushButton()
-        self.title.setObjectName("place")
-        self.text.setObjectName("faint")
-        self.button.setObjectName("primary")
-        column = QVBoxLayout(self)
-        column.setContentsMargins(20, 40, 20, 40)
-        column.setSpacing(12)
-        for one in (self.title, self.text):
-            one.setWordWrap(True)
-            one.setAlignment(Qt.AlignmentFlag.AlignCenter)
-            column.addWidget(one)
-        column.addWidget(self.button, 0, Qt.AlignmentFlag.AlignCenter)
-
-    def say(self, title: str, text: str, button: str | None) -> None:
-        """Show a title, a sentence, and a button if there is one."""
-        self.title.setText(title)
-        self.text.setText(text)
-        self.text.setVisible(bool(text))
-        self.button.setText(button or "")
-        self.button.setVisible(button is not None)

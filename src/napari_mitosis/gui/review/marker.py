@@ -52,6 +52,11 @@ class Marker(QObject):
     viewer : napari.Viewer
     parent : QWidget
         In the window of the canvas.
+
+    Attributes
+    ----------
+    centre_px : tuple of float or None
+        What is marked, (y, x) in pixels of its field.
     """
 
     def __init__(self, viewer: napari.Viewer, parent: QWidget) -> None:
@@ -61,6 +66,8 @@ class Marker(QObject):
         self._canvas: QOpenGLWidget | None = None
         self._ticks: _Ticks | None = None
         self._world: tuple[float, float] | None = None
+        self._hidden = False
+        self.centre_px: tuple[float, float] | None = None
         self._world_per_um = 1.0
         self._camera = camera_of(viewer)
         self._camera.events.center.connect(self._follow)
@@ -91,6 +98,7 @@ class Marker(QObject):
 
     def show(self, owner: Image, centre_px: tuple[float, float], mpp: float) -> None:
         """Put the mark about a place of a field's layer."""
+        self.centre_px = centre_px
         world = owner.data_to_world(centre_px)
         self._world = (float(world[-2]), float(world[-1]))
         self._world_per_um = float(owner.scale[-2]) / mpp
@@ -98,8 +106,21 @@ class Marker(QObject):
 
     def hide(self) -> None:
         """Show no mark."""
-        self._world = None
+        self._world = self.centre_px = None
         self._follow()
+
+    def set_aside(self, aside: bool) -> None:
+        """Keep the mark out of sight for a while, or no longer."""
+        self._hidden = aside
+        self._follow()
+
+    @property
+    def in_view(self) -> bool:
+        """Whether what is marked is on the canvas; where nothing can be marked, nothing is out of view."""
+        place, canvas = self.place_px, self.canvas
+        if place is None or canvas is None:
+            return True
+        return 0 <= place[0] <= canvas.width() and 0 <= place[1] <= canvas.height()
 
     def remove(self) -> None:
         """Follow nothing any more."""
@@ -122,7 +143,7 @@ class Marker(QObject):
         canvas = self.canvas
         viewer, world = self._viewer, self._world
         side_by_side = bool(getattr(viewer, "canvas", viewer).grid.enabled)
-        if canvas is None or world is None or viewer.dims.ndisplay != 2 or side_by_side:
+        if canvas is None or world is None or self._hidden or viewer.dims.ndisplay != 2 or side_by_side:
             if self._ticks is not None and _alive(self._ticks):
                 self._ticks.hide()
             return
@@ -197,11 +218,15 @@ def zoom_for(name: str, owner: Image, mpp: float, canvas_height_px: float) -> fl
     canvas_height_px : float
     """
     how, value = MAGNIFICATIONS[name]
-    world_per_um = float(owner.scale[-2]) / mpp
     if how == "keep":
         return None
-    px_per_um = value / 10.0 if how == "scale" else canvas_height_px / value
-    return px_per_um / world_per_um
+    return zoom_of_objective(value if how == "scale" else 10.0 * canvas_height_px / value, owner, mpp)
+
+
+def zoom_of_objective(power: float, owner: Image, mpp: float) -> float:
+    """Pixels of the screen for each unit of the world, as through an objective: 10x is 1 um for each pixel."""
+    world_per_um = float(owner.scale[-2]) / mpp
+    return power / 10.0 / world_per_um
 
 
 def look_at(viewer: napari.Viewer, owner: Image, centre_px: tuple[float, float], zoom: float | None) -> None:

@@ -1,11 +1,12 @@
-"""What the review dock looks like above its tabs: the present candidate, the buttons, the queue."""
+"""The target with all that can be said of it: judgement, steps, phase, and how far the review is."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtGui import QStandardItemModel
 from qtpy.QtWidgets import (
-    QCheckBox,
     QComboBox,
     QHBoxLayout,
     QLabel,
@@ -19,9 +20,7 @@ from qtpy.QtWidgets import (
 from superqt.utils import signals_blocked
 
 from ...annotations.actions import PHASES
-from ...review.candidates import why_no_disagreement
 from ...review.judge import STATES, UNDECIDED
-from ...review.queue import ORDERS
 from .marker import MAGNIFICATIONS
 from .present import PresentCard
 from .progress import JudgedBar
@@ -35,8 +34,8 @@ TALL = (QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
 STYLE = """
 QLabel#faint { color: #9aa3b2; }
-QLabel#place { font-size: 21px; font-weight: bold; }
-QLabel#score { font-size: 17px; }
+QLabel#place { font-size: 18px; font-weight: bold; }
+QLabel#score { font-size: 15px; }
 QLabel#decision { font-size: 15px; }
 QLabel#trouble { background: #8e1b1b; color: white; font-weight: bold; padding: 7px; border-radius: 4px; }
 QLabel#said { color: #ffd479; }
@@ -46,16 +45,26 @@ QPushButton#primary { background: #00813a; color: white; font-weight: bold; padd
 QToolButton { padding: 3px 6px; border-radius: 3px; }
 QToolButton:disabled { background: transparent; color: #5b6270; }
 QToolButton:checked:enabled { background: #00813a; color: white; }
+QPushButton#onward { padding: 3px 8px; border-radius: 4px; background: #00813a; color: white; }
 QListView, QTableView { background: #1b1e23; border: none; }
 """
 
-JUDGEMENTS = (("mitosis", "Mitosis"), ("mimic", "Mimic"), ("unsure", "Unsure"), ("skip", "Skip"))
+JUDGEMENTS = (("mitosis", "Mitosis"), ("mimic", "Look-alike"), ("unsure", "Unsure"), ("skip", "Put off"))
+ONWARD: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "second look": ("Second look", "The best of what the settings leave out: so that misses are found as well"),
+        "next field": ("Next field", "The next open field that has something to judge"),
+        "report": ("Report", "The report of this case"),
+    }
+)
+"""Where a reader goes after the last candidate: what the button says, and what it does."""
+
 STEPS = (("back", "◀ Back"), ("next", "Next ▶"), ("undo", "↶ Undo"), ("redo", "↷ Redo"))
 SHORT_PHASES = {phase: phase[:4].capitalize() for phase in PHASES}
 
 
 class QueuePanel(QWidget):
-    """Present candidate, judgement, steps, phase, progress, order and closeness.
+    """Target, judgement, steps, phase, progress and closeness.
 
     Parameters
     ----------
@@ -68,16 +77,16 @@ class QueuePanel(QWidget):
     ----------
     wanted : Signal(str)
         An action of `review_keys.ACTIONS` was clicked.
-    order_chosen, magnification_chosen, reader_entered : Signal(str)
-    below_chosen : Signal(bool)
+    magnification_chosen, reader_entered : Signal(str)
+    onward : Signal(str)
+        After the last candidate: one of `ONWARD`.
     keys_wanted : Signal()
     """
 
     wanted = Signal(str)
-    order_chosen = Signal(str)
-    below_chosen = Signal(bool)
     magnification_chosen = Signal(str)
     reader_entered = Signal(str)
+    onward = Signal(str)
     keys_wanted = Signal()
 
     def __init__(
@@ -89,7 +98,7 @@ class QueuePanel(QWidget):
         self.card = PresentCard(reviewing, thumbnails)
         self.reader = QLineEdit()
         self.reader.setPlaceholderText("your name")
-        self.reader.setMaximumWidth(150)
+        self.reader.setMaximumWidth(110)
         self.reader.setToolTip("Who reviews: each action is noted with this name. Undo goes through your own actions.")
         self.field = QLabel()
         self.field.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -111,51 +120,53 @@ class QueuePanel(QWidget):
         self.progress = JudgedBar()
         self.said = QLabel()
         self.said.setObjectName("said")
-        self.said.setWordWrap(True)
-        self.order = QComboBox()
+        self.said.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.onwards: dict[str, QPushButton] = {}
+        for name, (text, tip) in ONWARD.items():
+            self.onwards[name] = button = QPushButton(text)
+            button.setObjectName("onward")
+            button.setToolTip(tip)
+            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            button.clicked.connect(lambda _checked=False, name=name: self.onward.emit(name))
         self.magnification = QComboBox()
-        self.below = QCheckBox("also what the rule drops")
         self._fill()
         self._lay_out()
         self._connect()
         self.show_keys()
 
     def _fill(self) -> None:
-        for name, meaning in ORDERS.items():
-            self.order.addItem(name, name)
-            self.order.setItemData(self.order.count() - 1, meaning, Qt.ItemDataRole.ToolTipRole)
         for name in MAGNIFICATIONS:
             self.magnification.addItem(name, name)
         self.magnification.setToolTip(
             "How close the camera goes to a candidate: as through that objective (40×: 0.25 µm for each pixel of the "
             "screen), or so that this much tissue fills the height"
         )
-        self.below.setToolTip("Review candidates, too, that area, score or distance drop; they are marked “below”")
 
     def _lay_out(self) -> None:
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(6)
-        column.addLayout(_row(self.field, QLabel("Reader"), self.reader, stretch=0))
+        column.addLayout(_row(self.field, self.magnification, self.reader, stretch=0))
         column.addWidget(self.card)
         column.addLayout(_row(*(self.buttons[name] for name, _ in JUDGEMENTS), alike=True))
         column.addLayout(_row(*(self.buttons[name] for name, _ in STEPS), self.keys_button, alike=True))
         column.addLayout(_row(self.phase_of, *(self.buttons[phase] for phase in PHASES), stretch=0))
         column.addWidget(self.progress)
-        column.addWidget(self.said)
-        column.addLayout(_row(QLabel("Order"), self.order, QLabel("Magnify"), self.magnification))
-        column.addWidget(self.below)
+        # As high with the buttons as without: what lies below must not jump under the mouse.
+        after = QWidget()
+        after.setLayout(_row(self.said, *self.onwards.values(), stretch=0))
+        after.setFixedHeight(self.onwards["report"].sizeHint().height() + 2)
+        column.addWidget(after)
+        self.show_onward(())
 
     def _connect(self) -> None:
         for name, button in self.buttons.items():
             button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
             button.clicked.connect(lambda _checked=False, name=name: self.wanted.emit(name))
         self.keys_button.clicked.connect(self.keys_wanted)
-        self.order.activated.connect(lambda at: self.order_chosen.emit(str(self.order.itemData(at))))
         self.magnification.activated.connect(
             lambda at: self.magnification_chosen.emit(str(self.magnification.itemData(at)))
         )
-        self.below.toggled.connect(self.below_chosen)
         self.reader.editingFinished.connect(lambda: self.reader_entered.emit(self.reader.text()))
 
     def show_keys(self) -> None:
@@ -168,10 +179,10 @@ class QueuePanel(QWidget):
             button.setToolTip(f"{MEANINGS[name]} ({self._keys.pretty(name)})")
         self.keys_button.setToolTip(f"Change the keys.<br>{self._keys.help_page()}")
 
-    def show_present(self) -> None:
-        """Another candidate, or more on record of it."""
+    def show_target(self) -> None:
+        """Another target, or more on record of it."""
         reviewing, queue = self._reviewing, self._reviewing.queue
-        self.card.show_present()
+        self.card.show_target()
         there = queue.present is not None
         for name, _ in (*JUDGEMENTS, ("back", ""), ("next", "")):
             self.buttons[name].setEnabled(there)
@@ -185,7 +196,7 @@ class QueuePanel(QWidget):
         queue, figure = self._reviewing.queue, self._reviewing.phase_figure()
         row = queue.row_of(figure) if figure else None
         phase = str(queue.notes["phase"].iloc[row]) if row is not None else ""
-        place = queue.place_of(row) if row is not None else None
+        place = queue.place_of(row) if row is not None and row != queue.present else None
         self.phase_of.setText(f"Phase of {place + 1}" if place is not None else "Phase")
         for name in PHASES:
             button = self.buttons[name]
@@ -196,23 +207,17 @@ class QueuePanel(QWidget):
     def _show_progress(self) -> None:
         queue = self._reviewing.queue
         counts = {state: queue.count(state) for state in STATES if state != UNDECIDED}
-        self.progress.show_counts(counts, len(queue))
+        self.progress.show_counts(counts, len(queue.listed()))
 
-    def show_orders(self) -> None:
-        """Enable the orders that there are, and say why one is not."""
-        why = why_no_disagreement(self._reviewing.queue.frame)
-        at = self.order.findData("disagreement")
-        items = self.order.model()
-        item = items.item(at) if isinstance(items, QStandardItemModel) else None
-        if item is not None:
-            item.setEnabled(why is None)
-            item.setToolTip(why or ORDERS["disagreement"])
-        self.order.setToolTip("In which order candidates come" + (f".<br>Not by disagreement: {why}" if why else ""))
+    def show_onward(self, names: Collection[str]) -> None:
+        """Offer ways to go on, after the last candidate; none of them: there is more to judge."""
+        for name, button in self.onwards.items():
+            button.setVisible(name in names)
 
     def say(self, text: str) -> None:
         """Tell the reader something, or nothing."""
         self.said.setText(text)
-        self.said.setVisible(bool(text))
+        self.said.setToolTip(text)
 
 
 def _tool(text: str) -> QToolButton:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 import napari
@@ -14,13 +14,12 @@ from napari.utils.shortcuts import default_shortcuts
 from qtpy.QtGui import QAction, QKeySequence  # type: ignore[attr-defined]
 
 from .. import keys as detect_keys
-from ..annotate.annotating import KEY as CLICK_KEY
 from ..preferences import Preferences
 
 ACTIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "mitosis": ("G", "It is a mitosis; go on"),
-        "mimic": ("W", "It is a mimic, no mitosis; go on"),
+        "mimic": ("W", "It is a look-alike, no mitosis; go on"),
         "unsure": ("U", "I am unsure; go on"),
         "skip": ("Q", "Put it off; go on"),
         "next": ("PageDown", "Next candidate, without a judgement"),
@@ -32,12 +31,20 @@ ACTIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "anaphase": ("Control-3", "Phase: anaphase"),
         "telophase": ("Control-4", "Phase: telophase"),
         "atypical": ("Control-5", "Phase: atypical"),
+        "peek": ("8", "Held: nothing but tissue; every overlay comes back with the key"),
+        "10x": ("Alt-1", "As through a 10× objective (1 µm for each pixel of the screen)"),
+        "20x": ("Alt-2", "As through a 20× objective"),
+        "40x": ("Alt-4", "As through a 40× objective"),
+        "click": ("Shift-M", "Click to annotate on or off"),
     }
 )
 """Each action with its default key, in napari's notation, and what it does."""
 
 DEFAULTS: Mapping[str, str] = MappingProxyType({name: key for name, (key, _) in ACTIONS.items()})
 MEANINGS: Mapping[str, str] = MappingProxyType({name: meaning for name, (_, meaning) in ACTIONS.items()})
+
+HELD = frozenset({"peek"})
+"""Actions that last for as long as their key is held: they are called with True, and with False at its end."""
 
 _TO_NAPARI: Mapping[str, str] = MappingProxyType(
     {"Ctrl": "Control", "PgDown": "PageDown", "PgUp": "PageUp", "Ins": "Insert", "Del": "Delete", "Esc": "Escape"}
@@ -119,9 +126,6 @@ def taken(viewer: napari.Viewer | None = None) -> dict[str, str]:
             key = canonical(from_sequence(action.shortcut()))
             if key is not None:
                 owners.setdefault(key, f"napari's menu ({action.text().replace('&', '')})")
-    clicking = canonical(CLICK_KEY)
-    if clicking is not None:
-        owners.setdefault(clicking, "click to annotate")
     for name, text in detect_keys.KEYS.items():
         key = canonical(text)
         if key is not None:
@@ -148,7 +152,7 @@ class ReviewKeys:
         self._preferences = preferences
         self._viewer = viewer
         self._bound: list[str] = []
-        self._actions: Mapping[str, Callable[[], object]] = {}
+        self._actions: Mapping[str, Callable[..., object]] = {}
         kept = preferences.get(_PREFERENCE, {})
         own = {name: key for name, key in kept.items() if name in DEFAULTS and isinstance(key, str)}
         self.keys = {**DEFAULTS, **own}
@@ -193,12 +197,13 @@ class ReviewKeys:
         if self._bound:
             self.bind(self._actions)
 
-    def bind(self, actions: Mapping[str, Callable[[], object]]) -> None:
+    def bind(self, actions: Mapping[str, Callable[..., object]]) -> None:
         """Bind each action to its key in the viewer."""
         self.unbind()
         self._actions = actions
         for name, action in actions.items():
-            self._viewer.bind_key(self.keys[name], _called(action, MEANINGS[name]), overwrite=True)
+            bound = _held(action, MEANINGS[name]) if name in HELD else _called(action, MEANINGS[name])
+            self._viewer.bind_key(self.keys[name], bound, overwrite=True)
             self._bound.append(self.keys[name])
 
     def unbind(self) -> None:
@@ -222,6 +227,18 @@ class ReviewKeys:
 def _called(action: Callable[[], object], meaning: str) -> Callable[[ViewerModel], None]:
     def pressed(_viewer: ViewerModel) -> None:
         action()
+
+    pressed.__doc__ = meaning
+    return pressed
+
+
+def _held(action: Callable[[bool], object], meaning: str) -> Callable[[ViewerModel], Iterator[None]]:
+    """napari runs this until it yields when the key is pressed, and on when it is released."""
+
+    def pressed(_viewer: ViewerModel) -> Iterator[None]:
+        action(True)
+        yield
+        action(False)
 
     pressed.__doc__ = meaning
     return pressed

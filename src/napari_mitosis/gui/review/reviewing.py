@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
+from ...jobs import Job
 from ...review.candidates import review_frame
 from ...review.judge import judge
-from ...review.queue import Queue
+from ...review.queue import SECOND_COUNT, Queue
+from ...review.second_look import looking
+from ...review.target import CANDIDATES, SECOND, Target
+from ...review.words import counted
 from ...session import Result
 from ..annotate.annotating import annotating_of
 from ..desk import Desk
@@ -20,28 +26,26 @@ PAUSE_MS = 60
 
 
 class Reviewing(QObject):
-    """The queues of all open fields, and what a reader does with the candidates of the active one.
-
-    Parameters
-    ----------
-    desk : Desk
-    parent : QObject
+    """The queues of all open fields, and what a reader does with the target of the active one.
 
     Attributes
     ----------
     rows_changed : Signal()
-        Other candidates, another order, another field: what is in the queue.
+        Other candidates, another order, another field: what is in the lists.
     notes_changed : Signal()
         What is on record of the candidates.
-    present_changed : Signal(bool)
-        Another candidate is the present one; whether the camera should go there.
+    target_changed : Signal(bool)
+        Another target, or it is elsewhere; whether the camera should go there.
+    finished : Signal(bool)
+        Whether nothing of the list in front waits any more.
     said : Signal(str)
         Something to tell the reader; empty to take it back.
     """
 
     rows_changed = Signal()
     notes_changed = Signal()
-    present_changed = Signal(bool)
+    target_changed = Signal(bool)
+    finished = Signal(bool)
     said = Signal(str)
 
     def __init__(self, desk: Desk, parent: QObject, order: str = "score", below: bool = False) -> None:
@@ -49,6 +53,7 @@ class Reviewing(QObject):
         self.desk = desk
         self.order = order
         self.below = below
+        self.second_count = SECOND_COUNT
         self._queues: dict[Any, Queue] = {}
         self._none = Queue()
         self._stale: set[Any] = set()
@@ -56,6 +61,7 @@ class Reviewing(QObject):
         self._judged: dict[Any, str] = {}
         self._judging = False
         self._finished = False
+        self._front = CANDIDATES
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(PAUSE_MS)
@@ -69,6 +75,7 @@ class Reviewing(QObject):
         desk.agreement_changed.connect(self._result_changed)
         desk.fields.picked.connect(self._picked)
         self.annotating.selected.connect(self._figure_selected)
+        self.annotating.aimed.connect(self._aimed)
         self.annotating.blind.changed.connect(self._active_changed)
         for key in session:
             self._result_changed(key)
@@ -98,42 +105,36 @@ class Reviewing(QObject):
         return state.result if state is not None else None
 
     @property
-    def present(self) -> pd.Series[Any] | None:
-        """The present candidate: `candidates.REVIEW_COLUMNS`."""
-        row = self.queue.present
-        return None if row is None else self.queue.frame.iloc[row]
-
-    def note(self, row: int) -> dict[str, str]:
-        """What is on record of a candidate: state, figure, phase, reader."""
-        return {str(name): str(value) for name, value in self.queue.notes.iloc[row].items()}
+    def target(self) -> Target | None:
+        """What keys judge, the crosshair marks and the thumbnail shows; None where there is nothing to judge."""
+        return self.queue.target
 
     # What a reader does
 
     def say(self, label: str) -> None:
-        """Put the label of the present candidate on record, and go on to the next that waits."""
+        """Put the label of the target on record, and go on to the next that waits."""
         queue = self._ready()
         if queue is None:
             return
-        if self._finished and queue.decided == len(queue):
+        if self._finished and queue.decided == len(queue.listed()):
             self.said.emit(f"{self._done()} Look at one again (click it, or go back) to change it.")
             return
-        notebook, result, row = self.desk.current, self.result, queue.present
-        if notebook is None or result is None or row is None:
+        notebook, result, target = self.desk.current, self.result, queue.target
+        if notebook is None or result is None or target is None:
             self.said.emit("The journal is still being opened: press again in a moment.")
             return
-        place = queue.frame.iloc[row]
         self._judging = True  # what follows is told once, with the next candidate
-        y_px, x_px, score = (float(place[name]) for name in ("y_px", "x_px", "score"))
-        known, source = str(queue.notes["figure"].iloc[row]), result.evidence.model
         with self.annotating.later():
-            figure = judge(notebook, y_px, x_px, label, source=source, score=score, figure=known)
+            figure = judge(
+                notebook, *target.place, label, source=result.evidence.model, score=target.score, figure=target.figure
+            )
         self._judging = False
         self._judged[self.key] = figure
         self._finished = False
         self._on(queue.next_undecided())
 
     def skip(self) -> None:
-        """Put the present candidate off."""
+        """Put the target off."""
         queue = self._ready()
         if queue is not None:
             self._on(queue.skip())
@@ -148,19 +149,40 @@ class Reviewing(QObject):
             self._moved()
 
     def look_at(self, row: int, move: bool = True) -> None:
-        """Make a candidate the present one."""
+        """Make a candidate the target."""
         queue = self.queue
         if 0 <= row < len(queue.frame) and row != queue.present:
-            before = queue.rows
-            queue.look_at(row)
-            if not np.array_equal(before, queue.rows):
-                self.rows_changed.emit()
-            self._finished = False
-            self.said.emit("")
-            self.present_changed.emit(move)
+            with self._aiming(move):
+                queue.look_at(row)
         elif move and row == queue.present:
-            self._finished = False
-            self.present_changed.emit(move)
+            self._again()
+            self.target_changed.emit(move)
+
+    def bring(self, name: str) -> None:
+        """Bring a list to the front; the target is one of its own then."""
+        queue = self.queue
+        self._front = name
+        if queue.front != name:
+            with self._aiming(True):
+                queue.bring(name)
+
+    @contextmanager
+    def _aiming(self, move: bool) -> Iterator[None]:
+        """Tell of what becomes of lists and target in here."""
+        queue = self.queue
+        frame, rows, spot = queue.frame, queue.listed(), _spot(queue)
+        yield
+        if queue.frame is not frame or not np.array_equal(rows, queue.listed()):
+            self.rows_changed.emit()
+        if _spot(queue) != spot:
+            self._again()
+            self.target_changed.emit(move)
+
+    def _again(self) -> None:
+        """There is something to look at (again)."""
+        self._finished = False
+        self.finished.emit(False)
+        self.said.emit("")
 
     def turn(self, back: bool) -> None:
         """Undo this reader's last action in the field, or do it again; what it changes is looked at."""
@@ -180,7 +202,7 @@ class Reviewing(QObject):
         self.said.emit("Undone." if back else "Done again.")
 
     def set_phase(self, phase: str) -> None:
-        """The phase of the present mitosis, else of the one that was judged last; the same again takes it back."""
+        """Give `phase_figure` a phase; the same again takes it back."""
         figure, notebook = self.phase_figure(), self.desk.current
         if figure is None or notebook is None:
             self.said.emit("A phase belongs to a mitosis: judge one first.")
@@ -190,20 +212,20 @@ class Reviewing(QObject):
         notebook.relabel(figure, "mitosis", None if (known == phase).any() else phase)
 
     def phase_figure(self) -> str | None:
-        """The figure that a phase would be that of: the present mitosis, else the mitosis that was judged last."""
-        notes, row = self.queue.notes, self.queue.present
-        if row is not None and notes["state"].iloc[row] == "mitosis":
-            return str(notes["figure"].iloc[row])
+        """The mitosis that a phase would be that of: the target, else the one that was judged last."""
+        notes, target = self.queue.notes, self.target
+        if target is not None and target.state == "mitosis":
+            return target.figure
         last = self._judged.get(self.key)
         mine = notes[(notes["figure"] == last) & (notes["state"] == "mitosis")] if last else notes.iloc[:0]
         return last if len(mine) else None
 
     def engage(self) -> None:
-        """Start with the first candidate that waits, if none is the present one."""
+        """Start with the first that waits of the list in front, if there is no target."""
         queue = self.queue
-        if queue.present is None and len(queue):
+        if queue.present is None and len(queue.listed()):
             if queue.next_undecided() is None:
-                queue.look_at(int(queue.rows[0]))
+                queue.look_at(int(queue.listed()[0]))
             self._moved()
 
     def set_order(self, order: str) -> None:
@@ -220,11 +242,18 @@ class Reviewing(QObject):
             queue.set_below(below)
         self.rows_changed.emit()
 
+    def set_second_count(self, count: int) -> None:
+        """How many of the best that the rule leaves out are to be looked at."""
+        self.second_count = count
+        for queue in self._queues.values():
+            queue.second_count = count
+        self.rows_changed.emit()
+
     def _ready(self) -> Queue | None:
-        """The queue, when something can be done with its present candidate; else look at one, or say why not."""
+        """The queue, when something can be done with its target; else look at one, or say why not."""
         self.catch_up()
         queue = self.queue
-        if not len(queue):
+        if not len(queue.listed()) and queue.present is None:
             blind = "This field is read blind: reveal it first."
             self.said.emit(blind if self.blind else "There is no candidate here: detect first.")
             return None
@@ -235,19 +264,25 @@ class Reviewing(QObject):
         return queue
 
     def _on(self, row: int | None) -> None:
-        if row is None:
-            self._finished = self.queue.decided == len(self.queue)
-            self.said.emit(self._done() if self._finished else "This is the last one that waits.")
+        queue = self.queue
         self.rows_changed.emit()
-        self.present_changed.emit(True)
+        self.target_changed.emit(True)
+        if row is None:
+            self._finished = queue.decided == len(queue.listed())
+            self.said.emit(self._done() if self._finished else "This is the last one that waits.")
+            self.finished.emit(self._finished)
 
     def _done(self) -> str:
-        return f"All {len(self.queue)} candidates are judged."
+        queue = self.queue
+        where = " that the rule leaves out" if queue.front == SECOND else ""
+        count = len(queue.listed())
+        first = "The one candidate" if count == 1 else f"All {counted(count, 'candidate')}"
+        return f"{first}{where} {'is' if count == 1 else 'are'} judged."
 
     def _moved(self) -> None:
-        self._finished = False
+        self._again()
         self.rows_changed.emit()
-        self.present_changed.emit(True)
+        self.target_changed.emit(True)
 
     # What follows
 
@@ -263,25 +298,38 @@ class Reviewing(QObject):
                 continue
             queue = self._queues.get(key)
             if queue is None:
-                queue = self._queues[key] = Queue(self.order, self.below)
+                queue = self._queues[key] = Queue(self.order, self.below, self.second_count)
+                queue.front = self._front
                 notebook = self.desk.notebook(key)
                 if notebook is not None:
                     queue.set_figures(notebook.figures)
             queue.set_candidates(review_frame(result, self.desk.agreement.get(key)), result.evidence.mpp)
+            self.desk.workers.start(_left_out(key, result), succeeded=self._left_out_found)
         if self.key in stale:
             self._finished = False
             self.rows_changed.emit()
-            self.present_changed.emit(False)
+            self.target_changed.emit(False)
+
+    def _left_out_found(self, found: tuple[Any, Result, pd.DataFrame]) -> None:
+        key, result, looks = found
+        session, queue = self.desk.session, self._queues.get(key)
+        if queue is None or key not in session or session[key].result is not result:
+            return
+        if key == self.key and not self.blind:
+            with self._aiming(False):
+                queue.set_left_out(looks)
+        else:
+            queue.set_left_out(looks)
 
     def _result_changed(self, key: Any) -> None:
         self._stale.add(key)
         self._pause.start()
 
     def _active_changed(self, _key: Any) -> None:
-        self._finished = False
-        self.said.emit("")  # what was said is about another field
+        self._again()  # what was said is about another field
+        self.queue.bring(self._front)
         self.rows_changed.emit()
-        self.present_changed.emit(False)
+        self.target_changed.emit(False)
 
     def _field_closed(self, key: Any) -> None:
         self._queues.pop(key, None)
@@ -289,10 +337,14 @@ class Reviewing(QObject):
 
     def _notebook_changed(self, key: Any) -> None:
         notebook, queue = self.desk.notebook(key), self._queues.get(key)
-        if notebook is not None and queue is not None:
+        if notebook is None or queue is None:
+            return
+        if key != self.key or self.blind or self._judging:
             queue.set_figures(notebook.figures)
-            if key == self.key and not self._judging:
-                self.notes_changed.emit()
+            return
+        with self._aiming(False):
+            queue.set_figures(notebook.figures)
+        self.notes_changed.emit()
 
     def _noted(self, key: Any, _change: object) -> None:
         self._notebook_changed(key)
@@ -307,9 +359,17 @@ class Reviewing(QObject):
             self.look_at(int(kept[at]), move=False)
 
     def _figure_selected(self, figure: str) -> None:
-        """A figure was selected in its layer: the candidate that it is is the present one."""
-        row = self.queue.row_of(figure) if figure else None
-        if row is not None:
+        """A figure was selected in its layer: it is the target, be it a candidate or one marked by hand."""
+        if figure and self.queue is not self._none:
+            with self._aiming(False):
+                self.queue.look_at_figure(figure)
+
+    def _aimed(self, y_px: float, x_px: float, figure: str) -> None:
+        """Another part of the review looks at a place."""
+        row = self.queue.row_at(y_px, x_px)
+        if figure:
+            self._figure_selected(figure)
+        elif row is not None:
             self.look_at(row, move=False)
 
     def stop(self) -> None:
@@ -324,4 +384,16 @@ class Reviewing(QObject):
         desk.agreement_changed.disconnect(self._result_changed)
         desk.fields.picked.disconnect(self._picked)
         self.annotating.selected.disconnect(self._figure_selected)
+        self.annotating.aimed.disconnect(self._aimed)
         self.annotating.blind.changed.disconnect(self._active_changed)
+
+
+def _spot(queue: Queue) -> tuple[str, tuple[float, float]] | None:
+    """Where the target is, whatever is said of it."""
+    target = queue.target
+    return None if target is None else (target.origin, target.place)
+
+
+def _left_out(key: Any, result: Result) -> Job[tuple[Any, Result, pd.DataFrame]]:
+    """What the rule leaves out, of which field, and of which result."""
+    return key, result, (yield from looking(result.evidence, result.rule))

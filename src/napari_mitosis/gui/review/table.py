@@ -13,6 +13,8 @@ from qtpy.QtGui import QBrush, QColor, QKeyEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from ...review.judge import LETTERS
+from ...review.target import CANDIDATES
+from ...review.words import name_of
 from ..annotate.looks import LOOKS
 from .reviewing import Reviewing
 
@@ -26,7 +28,7 @@ HEADERS: tuple[tuple[str, str], ...] = (
 )
 
 COLOURS: Mapping[str, str] = MappingProxyType(
-    {"undecided": "#7d8694", **{label: look.colour for label, look in LOOKS.items()}, "skipped": "#b48cff"}
+    {"undecided": "#97a0ae", **{label: look.colour for label, look in LOOKS.items()}, "skipped": "#b48cff"}
 )
 """Of decisions, as in the layer of annotations; each has its letter, too."""
 
@@ -38,17 +40,20 @@ _NOWHERE = QModelIndex()
 
 
 class CandidateModel(QAbstractTableModel):
-    """The candidates of the queue in its order, all or those in one state; nothing is copied out of the queue.
+    """A list of candidates in its order, all or those in one state; nothing is copied out of the queue.
 
     Parameters
     ----------
     reviewing : Reviewing
     parent : QObject
+    name : str
+        Which list: `target.CANDIDATES` or `target.SECOND`.
     """
 
-    def __init__(self, reviewing: Reviewing, parent: QObject) -> None:
+    def __init__(self, reviewing: Reviewing, parent: QObject, name: str = CANDIDATES) -> None:
         super().__init__(parent)
         self._reviewing = reviewing
+        self.name = name
         self._wanted: str | None = None
         self.rows: NDArray[np.int64] = np.empty(0, dtype=np.int64)
         self._places: dict[int, int] = {}
@@ -99,7 +104,7 @@ class CandidateModel(QAbstractTableModel):
             return f"{queue.frame['area_um2'].iloc[row]:.0f}"
         if column == 3:
             state = str(queue.notes["state"].iloc[row])
-            return f"{LETTERS[state]}  {state}" if LETTERS[state] else "·"
+            return f"{LETTERS[state]}  {name_of(state)}" if LETTERS[state] else "·"
         return str(queue.notes["phase" if column == 4 else "reader"].iloc[row])
 
     def number(self, row: int) -> int:
@@ -119,7 +124,7 @@ class CandidateModel(QAbstractTableModel):
     def follow(self) -> None:
         """Bring the model up to date with the queue, with as little ado as possible: views keep their place."""
         queue = self._reviewing.queue
-        rows = queue.with_state(self._wanted)
+        rows = queue.with_state(self._wanted, self.name)
         old = self.rows
         same_queue = self._queue is queue.frame
         if same_queue and np.array_equal(rows, old):
@@ -146,7 +151,7 @@ class CandidateModel(QAbstractTableModel):
     def _number(self, rows: NDArray[np.int64]) -> None:
         self.rows = rows
         self._places = {int(row): at for at, row in enumerate(rows)}
-        self._order = {int(row): at for at, row in enumerate(self._reviewing.queue.rows)}
+        self._order = {int(row): at for at, row in enumerate(self._reviewing.queue.listed(self.name))}
 
 
 def ours(event: QKeyEvent | None) -> bool:
