@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from importlib import resources
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,10 +15,12 @@ import torch
 
 from napari_mitosis.errors import DatasetError, FieldError, WeightsError
 from napari_mitosis.finetune.job import RECIPE, finetune
+from napari_mitosis.finetune.looking import Looking
 from napari_mitosis.finetune.outcome import read_outcome
 from napari_mitosis.finetune.plan import FieldPlan, Figure, FinetunePlan, read_plan
 from napari_mitosis.jobs import run
 from napari_mitosis.models.registry import find_version
+from napari_mitosis.models.segmitos import SegMitos
 from napari_mitosis.models.weights import read_state
 
 SIDE = 448
@@ -71,7 +75,7 @@ def test_every_detector_and_verifier_can_be_finetuned(fields, tmp_path, name):
     child, parent = read_state(tmp_path / "child.safetensors"), read_state(find_version(f"{name}@1.0.0")[1])
     assert child.keys() == parent.keys()
     changed = {k for k in child if not torch.equal(child[k], parent[k])}
-    assert not {k for k in changed if "trunk." in k}
+    assert not {k for k in changed if "trunk." in k and child[k].ndim > 1}  # of the trunk, norms and biases learn
     assert not {k for k in changed if k.endswith(("running_mean", "running_var"))}
     assert bool(changed) == (card.finetuned["blend"] > 0)
     if name == "deepver":  # it decides behind a detector
@@ -83,8 +87,9 @@ def test_an_ensemble_says_that_its_members_can_be_finetuned(fields, tmp_path):
         run(finetune(plan_of(fields, "ensemble@1.0.0"), tmp_path))
 
 
-def test_a_run_that_is_cut_short_anywhere_ends_as_an_unbroken_one(fields, tmp_path):
-    recipe = replace(RECIPE, blends=(0.0, 1.0), fit=replace(RECIPE.fit, checkpoint_every=1))
+def test_a_run_that_is_cut_short_anywhere_ends_as_an_unbroken_one(fields, tmp_path, monkeypatch):
+    recipe = replace(RECIPE, blends=(0.0, 1.0))
+    monkeypatch.setattr("napari_mitosis.finetune.tune.CHECKPOINT_S", 0.0)
     whole = run(finetune(plan_of(fields), tmp_path / "whole", recipe))
     rng = np.random.default_rng(0)
     for _ in range(200):
@@ -132,9 +137,44 @@ def test_one_field_is_judged_by_its_halves_and_never_enough(fields, tmp_path):
     assert not outcome.verdict.offered
 
 
-def test_time_limits_the_steps(fields, tmp_path):
-    outcome = run(finetune(plan_of(fields, steps=0, minutes=0.01), tmp_path))
-    assert outcome.card.finetuned["steps"] == 5  # the least there is
+class Machine:
+    """A clock that only work moves on: every step and every look takes its time, later ones more."""
+
+    def __init__(self, monkeypatch, step_s: float, look_s: float, busy_from_s: float = math.inf) -> None:
+        self.now, self.busy_from_s = 1000.0, 1000.0 + busy_from_s
+        real_loss, real_look = SegMitos.loss, Looking.look
+
+        def loss(*arguments):
+            self.work(step_s)
+            return real_loss(*arguments)
+
+        def look(*arguments):
+            self.work(look_s)
+            return real_look(*arguments)
+
+        monkeypatch.setattr(SegMitos, "loss", staticmethod(loss))
+        monkeypatch.setattr(Looking, "look", look)
+        monkeypatch.setattr("napari_mitosis.finetune.job.time", SimpleNamespace(monotonic=lambda: self.now))
+        monkeypatch.setattr("napari_mitosis.finetune.tune.time", SimpleNamespace(monotonic=lambda: self.now))
+
+    def work(self, seconds: float) -> None:
+        self.now += seconds * (3 if self.now > self.busy_from_s else 1)
+
+
+@pytest.mark.parametrize(("minutes", "busy_from_s"), [(1, math.inf), (5, math.inf), (5, 150.0)])
+def test_the_time_is_kept_on_a_machine_that_gets_busy(fields, tmp_path, monkeypatch, minutes, busy_from_s):
+    machine = Machine(monkeypatch, step_s=2.0 * minutes, look_s=1.0 * minutes, busy_from_s=busy_from_s)
+    began, recipe = machine.now, replace(RECIPE, batch=1)
+    outcome = run(finetune(plan_of(fields, steps=0, minutes=minutes), tmp_path, recipe))
+    assert 0.9 * 60 * minutes <= machine.now - began <= 1.1 * 60 * minutes
+    assert outcome.verdict.fields == 2
+    assert outcome.card.finetuned["steps"] > 1
+
+
+def test_too_little_time_leaves_a_child_and_says_that_nothing_was_judged(fields, tmp_path):
+    outcome = run(finetune(plan_of(fields, steps=0, minutes=0.001), tmp_path))
+    assert outcome.card.finetuned["steps"] == 1
+    assert outcome.verdict.reason.startswith("Too little evidence: 0 fields")
 
 
 def test_what_cannot_be_done_is_said(fields, tmp_path):

@@ -17,6 +17,7 @@ from . import (
     finetune,
     journal,
     models,
+    propose,
     reader,
     recall,
     report,
@@ -41,6 +42,7 @@ app.command("boxes")(boxes.boxes)
 app.command("recall")(recall.recall)
 app.command("ablate")(ablate.ablate)
 app.command("finetune")(finetune.finetune)
+app.command("propose")(propose.propose)
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(journal.app, name="journal")

@@ -1,8 +1,9 @@
 """A new rule for a new child, chosen on what it makes of tissue that it did not learn from.
 
-A fine-tuned network scores on another scale than its parent: with the parent's threshold it would look better or
-worse than it is. With few figures the best rule is mostly luck, so rules near the parent's are preferred, the more
-so the fewer figures there are.
+A fine-tuned network scores on another scale than its parent, and so does its parent in a new laboratory: a threshold
+may have to go up or down. With few judged figures the best rule is mostly luck, so rules near the parent's are
+preferred, the more so the fewer figures there are. Mimics that the parent took for mitoses are evidence as good as
+mitoses.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from ..measures.sweep import Grid, as_stated, count_grid
 from .folds import Unit, within
 
 RADIUS_UM = 7.5
-_NEARNESS = 0.5
-"""How much F a rule at one usual step (`_STEP_SCORE`) from the parent's must gain over it, times mitoses + 1."""
+_NEARNESS = 1.0
+"""How much F a rule at one usual step (`_STEP_SCORE`) from the parent's must gain over it, times judged figures + 1."""
 _STEP_SCORE = 0.2
 _THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 _SCORES = tuple(np.round(np.arange(0.025, 0.97, 0.025), 3).tolist())
@@ -75,7 +76,13 @@ class Choice:
     f: float
 
 
-def choose(counts: Mapping[float, Sequence[NDArray[np.int64]]], mitoses: int, parent: Rule, grid: Grid) -> Choice:
+def choose(
+    counts: Mapping[float, Sequence[NDArray[np.int64]]],
+    mitoses: int,
+    parent: Rule,
+    grid: Grid,
+    false_weight: float = 1.0,
+) -> Choice:
     """The blend and the rule with the best F, near the parent's rule.
 
     F is averaged over neighbouring rules before its maximum is taken, as in `sweep.choose_rule`.
@@ -86,16 +93,19 @@ def choose(counts: Mapping[float, Sequence[NDArray[np.int64]]], mitoses: int, pa
         Blend to counts of each unit, of `count_unit`.
     mitoses : int
         In all of these units. Without any, the answer is the parent's rule and the first blend.
+    false_weight : float
+        What a false detection counts, see `held_out.false_weight`.
     """
     first = min(counts)
     if mitoses == 0:
         return Choice(first, parent, float("nan"))
     away = _distance(parent, grid)
     best: tuple[float, Choice] | None = None
+    judged = mitoses + false_weight * _false_of_parent(np.sum(counts[first], axis=0), parent, grid)
     for share in sorted(counts):
         total = np.sum(counts[share], axis=0)
-        f = 2 * total[..., 0] / np.maximum(total.sum(axis=-1) + mitoses, 1)
-        value = ndimage.gaussian_filter(f, (0.5, 2.0), mode="nearest") - _NEARNESS / (mitoses + 1) * away
+        f = 2 * total[..., 0] / np.maximum(total[..., 0] + false_weight * total[..., 1] + mitoses, 1)
+        value = ndimage.gaussian_filter(f, (0.5, 2.0), mode="nearest") - _NEARNESS / (judged + 1) * away
         place = np.unravel_index(int(np.argmax(value)), value.shape)
         threshold, score = (int(i) for i in place)
         rule = as_stated(grid.rule(parent, (0, threshold, 0, 0, score)))
@@ -103,6 +113,12 @@ def choose(counts: Mapping[float, Sequence[NDArray[np.int64]]], mitoses: int, pa
             best = float(value[place]), Choice(share, rule, float(f[place]))
     assert best is not None
     return best[1]
+
+
+def _false_of_parent(total: NDArray[np.int64], parent: Rule, grid: Grid) -> int:
+    """False detections of the rule of the grid that is nearest to the parent's."""
+    nearest = np.unravel_index(int(np.argmin(_distance(parent, grid))), total.shape[:2])
+    return int(total[nearest][1])
 
 
 def _distance(parent: Rule, grid: Grid) -> NDArray[np.float64]:

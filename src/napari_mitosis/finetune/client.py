@@ -20,8 +20,8 @@ from ..jobs import Progress
 from .process import LOG_FILE, default_threads, kind_of
 from .runs import event_of, log_tail, progress_of
 
-GRACE_S = 20.0
-"""How long a cancelled process may take to its next step before it is killed."""
+GRACE_S = 5.0
+"""How long a cancelled process, which ends itself within a second, may take before it is killed."""
 
 _MODULE = "napari_mitosis.finetune.process"
 

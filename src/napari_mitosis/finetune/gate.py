@@ -3,6 +3,10 @@
 A child's rule is chosen on the same scores that it is judged by. Under that rule it looks better than it is. Under
 rules that are chosen for each fold without it, on fewer figures than the child's own, it looks worse. The child is
 therefore counted both ways, and both count alike.
+
+Readers annotate the fields where the network is most often wrong: false detections are weighed so that these fields
+stand for the slide (`held_out.false_weight`). A child that only learnt to say no loses true figures; it is not
+offered for that, whatever its precision.
 """
 
 from __future__ import annotations
@@ -14,9 +18,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..measures.evaluate import Counts, match
+from ..measures.evaluate import match
 from .child_rule import RADIUS_UM
-from .folds import Unit, quarters
+from .folds import Unit, quarters, whole
 
 WORSE_BY = 0.02
 """A child may lose this much F at the most."""
@@ -26,6 +30,12 @@ RISK = 0.2
 
 FEWEST_MITOSES, FEWEST_FIELDS = 8, 2
 """With fewer than these there is too little evidence to offer anything."""
+
+MOST_LOST_RECALL = 0.05
+"""A child may lose more recall than this only where F gains more than recall loses."""
+
+FIELDS_AS_UNITS = 6
+"""With so many fields the bootstrap draws fields, with fewer it draws quarters of them, which are less independent."""
 
 _DRAWS = 2000
 
@@ -111,32 +121,60 @@ class Verdict:
     lost: tuple[Spot, ...]
     new_false: tuple[Spot, ...]
     dropped_false: tuple[Spot, ...]
+    false_weight: float = 1.0
 
 
-def judge(fields: Sequence[Judged], seed: int = 0) -> Verdict:
+def judge(fields: Sequence[Judged], seed: int = 0, false_weight: float = 1.0) -> Verdict:
     """Compare parent and child on these fields.
 
-    Quarters of fields are drawn with replacement; both versions are counted on the same draws.
+    Fields, or quarters of few fields, are drawn with replacement; both versions are counted on the same draws.
+
+    Parameters
+    ----------
+    false_weight : float
+        What a false detection counts, see `held_out.false_weight`.
     """
-    units = [(f, unit) for f in fields for unit in quarters(f.field, f.shape)]
-    table = np.array([_both(f, unit) for f, unit in units], dtype=np.int64).reshape(-1, 6)
+    split = quarters if len(fields) < FIELDS_AS_UNITS else _whole
+    units = [(f, unit) for f in fields for unit in split(f.field, f.shape)]
+    table = np.array([_both(f, unit) for f, unit in units], dtype=np.float64).reshape(-1, 6)
+    table[:, [1, 4]] *= false_weight
     drawn = np.random.default_rng(seed).integers(0, max(1, len(table)), (_DRAWS, len(table)))
-    draws = np.asarray(table[drawn].sum(axis=1), dtype=np.int64)
+    draws = table[drawn].sum(axis=1)
     parent, child = _figures(table[:, :3], draws[:, :3]), _figures(table[:, 3:], draws[:, 3:])
     differences = _f(draws[:, 3:]) - _f(draws[:, :3])
     low, high = (float(v) for v in np.nanquantile(differences, (0.025, 0.975)))
     mitoses = sum(len(f.truth_yx) for f in fields)
     risk = float(np.mean(differences < -WORSE_BY))
-    offered, reason = _decide(len(fields), mitoses, child.f - parent.f, risk)
     spots = [_spots(f) for f in fields]
-    found, lost, new_false, dropped = (tuple(s for one in spots for s in one[i]) for i in range(4))
+    found, lost, new_false, dropped = (tuple(spot for field in spots for spot in field[i]) for i in range(4))
+    offered, reason = _decide(len(fields), mitoses, parent, child, risk)
+    told = _told(len(found), len(lost), len(new_false), len(dropped), false_weight)
     return Verdict(
-        offered, reason, parent, child, child.f - parent.f, low, high, len(fields), mitoses, found, lost, new_false,
-        dropped,
+        offered, f"{reason} {told}", parent, child, child.f - parent.f, low, high, len(fields), mitoses, found, lost,
+        new_false, dropped, false_weight,
     )  # fmt: skip
 
 
-def _decide(fields: int, mitoses: int, difference: float, risk: float) -> tuple[bool, str]:
+def _whole(field: int, shape: tuple[int, int]) -> tuple[Unit, ...]:
+    return (whole(field, shape),)
+
+
+def _told(found: int, lost: int, new_false: int, dropped: int, false_weight: float) -> str:
+    """Both kinds of error, lost mitoses first, and how the fields were weighed."""
+    text = (
+        f"It loses {lost} of the mitoses that its parent finds and finds {found} more; it drops {dropped} false "
+        f"detections and adds {new_false}."
+    )
+    if false_weight < 1:
+        text += (
+            f" The fields hold more false detections than others of this scanner: each was counted {false_weight:.2f} "
+            "times."
+        )
+    return text
+
+
+def _decide(fields: int, mitoses: int, parent: Figures, child: Figures, risk: float) -> tuple[bool, str]:
+    difference, lost_recall = child.f - parent.f, parent.recall - child.recall
     seen = f"{fields} field{'s' if fields != 1 else ''} with {mitoses} mitos{'es' if mitoses != 1 else 'is'}"
     if fields < FEWEST_FIELDS or mitoses < FEWEST_MITOSES:
         return False, (
@@ -145,6 +183,11 @@ def _decide(fields: int, mitoses: int, difference: float, risk: float) -> tuple[
         )
     if difference < 0:
         return False, f"The new version is worse: F {difference:+.3f} on {seen} that it did not learn from."
+    if lost_recall > max(MOST_LOST_RECALL, difference):
+        return False, (
+            f"The new version mostly learned to say no: recall {-lost_recall:+.3f} for F {difference:+.3f} on {seen}. "
+            "Annotate mitoses that it misses, or fields drawn at random."
+        )
     if risk > RISK:
         return False, (
             f"The new version may be worse: F {difference:+.3f} on {seen}, but with a chance of {100 * risk:.0f} % it "
@@ -172,17 +215,16 @@ def _counts(field: Judged, detections: pd.DataFrame, unit: Unit) -> tuple[int, i
     return int(hits.sum()), int(false.sum()), int(missed.sum())
 
 
-def _f(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    tp, fp, fn = (counts[..., i].astype(np.float64) for i in range(3))
+def _f(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    tp, fp, fn = (counts[..., i] for i in range(3))
     return np.asarray(2 * tp / np.maximum(2 * tp + fp + fn, 1))
 
 
-def _figures(table: NDArray[np.int64], draws: NDArray[np.int64]) -> Figures:
-    tp, fp, fn = (int(v) for v in table.sum(axis=0)) if len(table) else (0, 0, 0)
-    counts = Counts(tp, fp, fn)
+def _figures(table: NDArray[np.float64], draws: NDArray[np.float64]) -> Figures:
+    tp, fp, fn = table.sum(axis=0)
     low, high = (float(v) for v in np.quantile(_f(draws), (0.025, 0.975)))
-    precision, recall, f = (0.0 if np.isnan(v) else v for v in (counts.precision, counts.recall, counts.f))
-    return Figures(precision, recall, f, low, high)
+    precision, recall = (float(tp / max(tp + wrong, 1e-9)) for wrong in (fp, fn))
+    return Figures(precision, recall, float(2 * tp / max(2 * tp + fp + fn, 1e-9)), low, high)
 
 
 def _spots(field: Judged) -> tuple[list[Spot], list[Spot], list[Spot], list[Spot]]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
-import pandas as pd
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,21 +20,24 @@ from ..errors import DatasetError
 from ..inference.device import choose_device
 from ..jobs import Job, Progress
 from ..models.card import ModelCard
-from ..models.registry import detector_class
-from .child_rule import Choice, choose, count_unit, grid_about
+from ..models.registry import Detector, detector_class
+from .budget import Budget
+from .child_rule import Choice
 from .claim import claim
-from .folds import Unit, folds
+from .folds import folds
 from .gate import Judged, Verdict, judge
+from .held_out import HeldOut, false_weight
 from .lock import claimed
 from .looking import Looking, looking
 from .material import Known, Material, annotated, distilled, without
 from .outcome import CHILD_FILE, OUTCOME_FILE, Outcome, read_outcome
 from .plan import FinetunePlan
-from .tune import WINDOW_PX, TuneRecipe, blend, save_child, seconds_a_step, tune
-
-T = TypeVar("T")
+from .tune import CHECKPOINT, WINDOW_PX, Limit, TuneRecipe, blend, save_child, seconds_of, tune
 
 RECIPE = TuneRecipe()
+SPENT_FILE = "spent.json"
+TISSUE_SHARE = 0.25
+"""Tissue without annotations is looked at in the first quarter of the time only."""
 
 
 def finetune(plan: FinetunePlan, folder: Path, recipe: TuneRecipe = RECIPE) -> Job[Outcome]:
@@ -83,25 +86,41 @@ def finetune_claimed(plan: FinetunePlan, folder: Path, recipe: TuneRecipe = RECI
     claim(plan, folder)
     if (folder / OUTCOME_FILE).exists():
         return read_outcome(folder)
-    began = time.monotonic()
+    seconds = math.inf if plan.steps else plan.minutes * 60
+    budget = Budget(seconds, _spent(folder), time.monotonic)
+    try:
+        return (yield from _in_time(plan, folder, recipe, budget))
+    finally:
+        (folder / SPENT_FILE).write_text(json.dumps({"seconds": budget.used}), encoding="utf-8")
+
+
+def _in_time(plan: FinetunePlan, folder: Path, recipe: TuneRecipe, budget: Budget) -> Job[Outcome]:
     yield Progress(0, 0, f"loading {plan.parent}")
     torch.manual_seed(plan.seed)
     device = choose_device(plan.device).type
     look = looking(plan.parent, Path(plan.parent_folder) if plan.parent_folder else None, plan.front, device)
-    run = _Run(plan, folder, recipe, look, device)
+    run = _Run(plan, folder, recipe, look, device, budget)
     yield from run.prepare()
-    schedule = run.schedule(plan.minutes * 60 - (time.monotonic() - began))
+    run.afford()
     for number in range(len(run.folds)):
-        yield from run.fold(number, schedule)
-    child, choice = yield from run.child(schedule)
-    verdict = judge((yield from run.judged(child, choice)), plan.seed)
+        yield from run.fold(number)
+    child, choice = yield from run.child()
+    verdict = judge((yield from run.judged(child, choice)), plan.seed, run.held_out.weight)
     # The curve ends where the verdict is: so far the child was counted under its own rule only.
     metrics = {"f": verdict.child.f, "parent_f": verdict.parent.f}
     yield Progress(run.done, run.done, "parent and child compared", metrics)
     save_child(folder / CHILD_FILE, child)
-    card = child_card(look, plan, choice, verdict, schedule)
+    card = child_card(look, plan, choice, verdict, run.steps)
     Outcome(folder, card, verdict, tuple(f.digest or f.path for f in plan.fields)).save()
     return read_outcome(folder)
+
+
+def _spent(folder: Path) -> float:
+    """Seconds that earlier starts of a run took."""
+    try:
+        return float(json.loads((folder / SPENT_FILE).read_text(encoding="utf-8"))["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0
 
 
 def child_card(look: Looking, plan: FinetunePlan, choice: Choice, verdict: Verdict, steps: int) -> ModelCard:
@@ -151,6 +170,7 @@ class _Run:
     recipe: TuneRecipe
     look: Looking
     device: str
+    budget: Budget
 
     def __post_init__(self) -> None:
         self.train = [f.sample() for f in self.plan.with_role("train")]
@@ -158,54 +178,55 @@ class _Run:
         if not any((s.annotations["label"] != "unsure").any() for s in self.train):
             raise DatasetError("there is nothing to learn from: annotate a mitosis or a mimic in a training field")
         self.folds = folds([s.field.shape for s in self.train])
-        self.seen: dict[int, Evidence] = {}
+        self.blends = self.recipe.blends
+        self.seen: list[Evidence] = []
         self.known: list[Known] = []
         self.tissue: list[Known] = []
-        # Blend -> evidence of each training field by networks that did not learn from that part of it.
-        self.unseen: dict[float, list[dict[Unit, Evidence]]] = {
-            share: [{} for _ in self.train] for share in self.recipe.blends
-        }
-        self.done = 0
+        self.steps = 0  # of the first training: the others make as many, if the time is enough
+        self.done, self.total = 0, 0
         self.metrics: dict[str, float] = {}
-        self.look_seconds = 0.0
 
     def prepare(self) -> Job[None]:
         """Let the parent look at every field, and make material of what it sees."""
         parent = self.look.network(self.look.state)
-        plans = [*self.plan.with_role("train"), *self.plan.with_role("test"), *self.plan.tissue]
+        plans = [*self.plan.with_role("train"), *self.plan.with_role("test")]
         samples = [*self.train, *self.test, *(f.sample() for f in self.plan.tissue)]
-        began = time.monotonic()
+        per_mm2: list[float] = []
         for i, sample in enumerate(samples):
-            yield Progress(i, len(samples), f"{self.look.card.name} looks at {sample.field.name}")
-            path = self.folder / "parent" / f"{i}.npz"
-            self.seen[i] = yield from self._quiet(self.look.look(sample.field.loaded(), parent, path))
-        self.look_seconds = (time.monotonic() - began) / len(samples)
-        first = len(self.train) + len(self.test)
-        for i, (plan, sample) in enumerate(zip(plans, samples, strict=True)):
-            if i < len(self.train):
-                self.known.append(annotated(sample, plan.complete, self.seen[i], self.look.rule))
-            elif i >= first:
-                self.tissue.append(distilled(sample, self.seen[i], self.look.rule))
+            if i >= len(plans) and self.budget.used > TISSUE_SHARE * self.budget.seconds:
+                break
+            yield Progress(i, len(samples), f"{self.look.card.name} looks at {sample.field.name}", self._told())
+            evidence = yield from self._look(sample, parent, self.folder / "parent" / f"{i}.npz")
+            per_mm2.append(_per_mm2(evidence, self.look.rule))
+            if i < len(plans):
+                self.seen.append(evidence)
+            else:
+                self.tissue.append(distilled(sample, evidence, self.look.rule))
+        for plan, sample, evidence in zip(plans, self.train, self.seen, strict=False):
+            self.known.append(annotated(sample, plan.complete, evidence, self.look.rule))
+        unlike_chosen = [
+            density
+            for tissue, density in zip(self.tissue, per_mm2[len(plans) :], strict=True)
+            if _same_scanner(tissue.sample, self.train)
+        ]
+        unlike_chosen += [per_mm2[i] for i in range(len(self.train)) if plans[i].drawn]
+        chosen = [per_mm2[i] for i in range(len(self.train)) if not plans[i].drawn]
+        weight = false_weight(chosen, unlike_chosen)
+        self.held_out = HeldOut(self.train, self.seen, self.look.rule, self.folds, weight)
 
-    def schedule(self, seconds: float) -> int:
-        """Steps of each training: what the time allows, and no more than the recipe's. Kept for a resumed run."""
-        path = self.folder / "schedule.json"
-        if path.exists():
-            return int(json.loads(path.read_text(encoding="utf-8"))["steps"])
-        steps = self.plan.steps
-        if not steps:
-            shares = sum(share > 0 for share in self.recipe.blends)
-            looks = self.look_seconds * (shares * len(self.train) + len(self.test))
-            network = self._fresh()
-            cls = detector_class(self.look.card.detector)
-            each = seconds_a_step(network, cls, self._material(self.known), self.recipe, self.device)
-            # A tenth for what is between: writing, choosing, comparing.
-            steps = int(0.9 * max(0.0, seconds - looks) / each / (len(self.folds) + 1))
-            steps = max(5, min(steps, self.recipe.fit.steps))
-        path.write_text(json.dumps({"steps": steps}), encoding="utf-8")
-        return steps
+    def afford(self) -> None:
+        """Judge on fewer blends and fewer fields where looking would leave no time to learn."""
+        looks = self.budget.affordable_looks() - len(self.test)
+        trained = [share for share in self.blends if share > 0]
+        if looks < len(trained) * len(self.train):
+            self.blends = tuple(sorted({min(self.blends), max(self.blends)}))
+        if looks < len(self.train):
+            order = np.random.default_rng(self.plan.seed).permutation(len(self.train))
+            judged = set(order[: max(2, looks)].tolist())
+            self.folds = [kept for held in self.folds if (kept := tuple(u for u in held if u.field in judged))]
+            self.held_out.folds = self.folds
 
-    def fold(self, number: int, steps: int) -> Job[None]:
+    def fold(self, number: int) -> Job[None]:
         """Train without one fold, and look at it."""
         held = self.folds[number]
         parts = [[u.box_px for u in held if u.field == i] for i in range(len(self.known))]
@@ -216,130 +237,126 @@ class _Run:
             if not boxes or len(self.train) == 1
         ]
         place = self.folder / f"fold-{number}"
-        trained = yield from self._trained(known, place, steps, f"fold {number + 1} of {len(self.folds)}")
-        for share in self.recipe.blends:
+        trainings = len(self.folds) + 1 - number
+        trained = yield from self._trained(known, place, trainings, f"fold {number + 1} of {len(self.folds)}")
+        self.metrics.pop("loss", None)
+        for share in self.blends:
             version = self.look.network(blend(self.look.state, trained, share)) if share > 0 else None
             for unit in held:
-                self.metrics.pop("loss", None)
-                message = f"judging fold {number + 1} of {len(self.folds)}"
-                yield Progress(self.done, self._total(steps), message, dict(self.metrics))
+                yield Progress(self.done, self.total, f"judging fold {number + 1} of {len(self.folds)}", self._told())
                 if version is None:
                     evidence = self.seen[unit.field]
+                elif self.budget.left < 0:
+                    break
                 else:
-                    field = self.train[unit.field].field.loaded()
                     path = place / f"{share:g}-{unit.field}.npz"
-                    evidence = yield from self._quiet(self.look.look(field, version, path))
-                self.unseen[share][unit.field][unit] = evidence
-        self._tell()
-        yield Progress(self.done, self._total(steps), f"fold {number + 1} judged", dict(self.metrics))
+                    evidence = yield from self._look(self.train[unit.field], version, path)
+                self.held_out.put(share, unit, evidence)
+        self._judge_so_far()
+        yield Progress(self.done, self.total, f"fold {number + 1} judged", self._told())
 
-    def child(self, steps: int) -> Job[tuple[dict[str, Tensor], Choice]]:
+    def child(self) -> Job[tuple[dict[str, Tensor], Choice]]:
         """Train on every annotated field; the rule and the blend are those of the folds."""
-        trained = yield from self._trained(self.known, self.folder / "all", steps, "all fields")
-        choice = self._choice(self._units())
+        trained = yield from self._trained(self.known, self.folder / "all", 1, "all fields")
+        choice = self.held_out.choice(self.blends, self.held_out.units(self.blends))
         return blend(self.look.state, trained, choice.blend), choice
 
     def judged(self, child: Mapping[str, Tensor], choice: Choice) -> Job[list[Judged]]:
         """Every annotated field as parent and child decide on it, the child without having learnt from it."""
-        found = [self._judged_unseen(i, sample, choice) for i, sample in enumerate(self.train)]
+        fields = self.held_out.judged(self.blends, choice)
         version = self.look.network(child)
         for j, sample in enumerate(self.test):
-            i = len(self.train) + j
-            yield Progress(j, len(self.test), f"judging {sample.field.name}", dict(self.metrics))
-            path = self.folder / "test" / f"{j}.npz"
-            evidence = yield from self._quiet(self.look.look(sample.field.loaded(), version, path))
-            found.append(self._judged(i, sample, decide(evidence, choice.rule)))
+            if self.budget.left < 0:
+                break
+            yield Progress(self.done, self.total, f"judging {sample.field.name}", self._told())
+            evidence = yield from self._look(sample, version, self.folder / "test" / f"{j}.npz")
+            before, truth = self.seen[len(self.train) + j], sample.centroids_yx()
+            decided = decide(before, self.look.rule), decide(evidence, choice.rule)
+            fields.append(Judged(len(self.train) + j, sample.field.shape, before.mpp, truth, *decided))
         # Spots count the fields of the plan, not those of a role.
         order = [i for role in ("train", "test") for i, f in enumerate(self.plan.fields) if f.role == role]
-        return [replace(one, field=order[one.field]) for one in found]
+        return [replace(field, field=order[field.field]) for field in fields]
 
     # What these are made of
 
-    def _trained(self, known: Sequence[Known], place: Path, steps: int, name: str) -> Job[dict[str, Tensor]]:
+    def _look(self, sample: Sample, version: Detector, path: Path) -> Job[Evidence]:
+        """One look, timed; told as one step, so that the bar of the whole run does not jump."""
+        began, fresh = time.monotonic(), not path.exists()
+        job = self.look.look(sample.field.loaded(), version, path)
+        while True:
+            try:
+                progress = next(job)
+            except StopIteration as stop:
+                evidence: Evidence = stop.value
+                break
+            yield Progress(0, 0, progress.message, self._told())
+        if fresh:
+            self.budget.looked(time.monotonic() - began)
+        return evidence
+
+    def _trained(self, known: Sequence[Known], place: Path, trainings: int, name: str) -> Job[dict[str, Tensor]]:
+        """One of the trainings that are left, in its share of the time."""
         network = self._fresh()
         cls = detector_class(self.look.card.detector)
+        material = Material(known, self.tissue, WINDOW_PX, self.recipe.shares)
         job = tune(
-            network, cls, self._material(known), self.recipe, place, steps=steps, seed=self.plan.seed,
+            network, cls, material, self.recipe, place, limit=self._limit(place, trainings), seed=self.plan.seed,
             device=self.device,
         )  # fmt: skip
         before = self.done
         while True:
             try:
-                p = next(job)
-            except StopIteration:
+                progress = next(job)
+            except StopIteration as stop:
+                steps = int(stop.value)
                 break
-            self.done = before + p.done
-            self.metrics |= {"loss": p.metrics["loss"]}
-            yield Progress(self.done, self._total(steps), f"learning, {name}", dict(self.metrics))
-        self.done = before + steps
+            self.done = before + progress.done
+            self.total = before + trainings * progress.total
+            self.metrics |= {"loss": progress.metrics["loss"]}
+            yield Progress(self.done, self.total, f"learning, {name}", self._told())
+        self.done, self.steps = before + steps, self.steps or steps
         return {k: v.detach().cpu() for k, v in network.state_dict().items()}
+
+    def _limit(self, place: Path, trainings: int) -> Limit:
+        """Steps that were asked for, or the share of the time that is left; a resumed training keeps its own."""
+        if self.plan.steps:
+            return Limit(self.plan.steps)
+        # Each fold to come looks at its fields once more for each blend.
+        number = len(self.folds) + 1 - trainings
+        units = sum(len(held) for held in self.folds[number:])
+        looks = units * sum(share > 0 for share in self.blends) + len(self.test)
+        kept = place / CHECKPOINT
+        seconds = self.budget.for_training(trainings, looks) + (seconds_of(kept) if kept.exists() else 0.0)
+        return Limit(self.steps or self.recipe.most_steps, max(seconds, 1e-3))
 
     def _fresh(self) -> nn.Module:
         network = detector_class(self.look.card.detector).build(self.look.card.config)
         network.load_state_dict(dict(self.look.state))
         return network
 
-    def _material(self, known: Sequence[Known]) -> Material:
-        return Material(known, self.tissue, WINDOW_PX, self.recipe.shares)
+    def _told(self) -> dict[str, float]:
+        """What every progress tells beside its step."""
+        if self.plan.steps:
+            return dict(self.metrics)
+        return {**self.metrics, "left_s": max(0.0, self.budget.seconds - self.budget.used)}
 
-    def _total(self, steps: int) -> int:
-        return steps * (len(self.folds) + 1)
-
-    def _quiet(self, job: Job[T]) -> Job[T]:
-        """A job whose steps are told as one, so that the bar of the whole run does not jump; it can be cancelled."""
-        while True:
-            try:
-                p = next(job)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
-            yield Progress(0, 0, p.message, dict(self.metrics))
-
-    def _units(self) -> list[Unit]:
-        return [unit for held in self.folds for unit in held if unit in self.unseen[self.recipe.blends[0]][unit.field]]
-
-    def _choice(self, units: Sequence[Unit]) -> Choice:
-        """Blend and rule by these units."""
-        rule = self.look.rule
-        truths = {u: self.train[u.field].centroids_yx() for u in units}
-        counts = {
-            share: [count_unit(self.unseen[share][u.field][u], truths[u], u, rule) for u in units]
-            for share in self.recipe.blends
-        }
-        mitoses = sum(int(u.holds(truths[u]).sum()) for u in units)
-        return choose(counts, mitoses, rule, grid_about(self.seen[0], rule))
-
-    def _judged_unseen(self, i: int, sample: Sample, own: Choice) -> Judged:
-        """A training field, each part by the network that did not see it: under this rule, and under others' rules."""
-        parts: tuple[list[pd.DataFrame], ...] = ([], [])
-        for held in self.folds:
-            mine = [u for u in held if u.field == i]
-            if not mine:
-                continue
-            other = self._choice([u for u in self._units() if u not in held])
-            for unit in mine:
-                for choice, tables in zip((own, other), parts, strict=True):
-                    table = decide(self.unseen[choice.blend][i][unit], choice.rule)
-                    tables.append(table[unit.holds(table[["y_px", "x_px"]].to_numpy())])
-        child, crossed = (pd.concat(p).sort_values("score", ascending=False, ignore_index=True) for p in parts)
-        return replace(self._judged(i, sample, child), crossed=crossed)
-
-    def _judged(self, i: int, sample: Sample, child: pd.DataFrame) -> Judged:
-        rule: Rule = self.look.rule
-        parent = decide(self.seen[i], rule)
-        return Judged(i, sample.field.shape, self.seen[i].mpp, sample.centroids_yx(), parent, child)
-
-    def _tell(self) -> None:
+    def _judge_so_far(self) -> None:
         """F of parent and child on the fields judged so far, for the curve."""
-        units = self._units()
-        fields = {u.field for u in units}
-        if len(self.train) > 1:
-            choice = self._choice(units)
-            so_far = [
-                self._judged(i, self.train[i], decide(self.unseen[choice.blend][i][u], choice.rule))
-                for i in sorted(fields)
-                for u in units
-                if u.field == i
-            ]
-            verdict = judge(so_far)
-            self.metrics |= {"f": verdict.child.f, "parent_f": verdict.parent.f}
+        units = self.held_out.units(self.blends)
+        if len(self.train) < 2 or not units:
+            return
+        judged = self.held_out.judged_by(self.blends, self.held_out.choice(self.blends, units))
+        verdict = judge(judged, false_weight=self.held_out.weight)
+        self.metrics |= {"f": verdict.child.f, "parent_f": verdict.parent.f}
+
+
+def _per_mm2(evidence: Evidence, rule: Rule) -> float:
+    """Detections for each mm2."""
+    height, width = evidence.shape
+    return len(decide(evidence, rule)) / (height * width * (evidence.mpp / 1000) ** 2)
+
+
+def _same_scanner(sample: Sample, others: Sequence[Sample]) -> bool:
+    """Whether a field has the pixel size of one of these, within 2 %: scanners differ by more."""
+    mpp = sample.field.require_mpp("Fine-tuning")
+    return any(abs(mpp / other.field.require_mpp("Fine-tuning") - 1) < 0.02 for other in others)

@@ -46,6 +46,9 @@ class FieldPlan(BaseModel):
         tissue in which the parent sees nothing at all.
     role : {"train", "test"}
         Fields of the role ``test`` are never learnt from; parent and child are compared on them.
+    drawn : bool
+        Whether the program drew the field at random; a reader chooses fields in which much is wrong, and what is
+        measured there says less about the slide.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,6 +59,7 @@ class FieldPlan(BaseModel):
     digest: str = ""
     complete: bool = False
     role: Literal["train", "test"] = "train"
+    drawn: bool = False
     figures: tuple[Figure, ...] = ()
 
     def sample(self) -> Sample:

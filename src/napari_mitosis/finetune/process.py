@@ -2,8 +2,8 @@
 
 The folder holds ``plan.json``. Whoever started the process reads what it does as JSON lines from its standard output;
 the same lines are kept in ``progress.jsonl``, so that a viewer that is opened later shows the curves from the start.
-A line or the end of standard input stops it at its next step, with all work kept. Whatever is written to standard
-error is the log.
+A line or the end of standard input stops it within a second; what was kept by then goes on later. Whatever is written
+to standard error is the log.
 
 Torch is imported when the job begins: the messages below are also read by the process that shows them.
 """
@@ -143,6 +143,22 @@ def finetuning(folder: Path) -> Job[None]:
     yield from finetune_claimed(plan, folder)
 
 
+CANCEL_S = 0.8
+"""A job that was stopped and has not come to its next step by then is left where it stands."""
+
+
+def _leave_in_time(stop: threading.Event, teller: Teller) -> None:
+    """Once stopped, end this process within a second, in the middle of a step if need be.
+
+    A look at a large field or a step on a busy machine takes seconds. Whatever a run keeps is written whole or not at
+    all, so nothing is damaged, and at most the steps since the last checkpoint are done again.
+    """
+    stop.wait()
+    time.sleep(CANCEL_S)
+    teller.ended("cancelled", "")
+    os._exit(EXITS["cancelled"])
+
+
 def _listen(words: TextIO, stop: Callable[[], None]) -> None:
     """Stop at the first word, or when nobody is left to say one."""
     with contextlib.suppress(OSError, ValueError):
@@ -170,6 +186,7 @@ def main(folder: Path) -> int:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     threading.Thread(target=_listen, args=(sys.stdin, stop.set), daemon=True).start()
     teller = Teller(stream, folder, stop)
+    threading.Thread(target=_leave_in_time, args=(stop, teller), daemon=True).start()
     try:
         with claimed(folder):
             return serve(finetuning(folder), teller, stop)

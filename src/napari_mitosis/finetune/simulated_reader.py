@@ -1,17 +1,16 @@
-"""A simulated reader: what fine-tuning is worth on a slide that no network has seen.
+"""A simulated reader: what fine-tuning on a few fields is worth in a laboratory that no network has seen.
 
-A network that never saw a slide detects in some of its fields; the reader annotates all of their mitoses and marks
-every false detection as a mimic; the network is fine-tuned on them. Parent and child are then compared on the
-slide's other fields, of which neither saw a label.
+The reader annotates all mitoses of some fields and marks every false detection as a mimic; the network is fine-tuned
+on them. Parent and child are then compared on the patient's other fields, on other patients of that scanner, and on
+fields of the scanner that the parent learned from (what is forgotten). Neither saw a label of any of these.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -21,47 +20,86 @@ from ..datasets.sample import Sample
 from ..decision.decide import Rule, decide
 from ..decision.evidence import Evidence
 from ..errors import DatasetError
-from ..inference.cache import load_evidence
-from ..jobs import Job, Progress, retold
+from ..jobs import Job, Progress
+from ..measures.calibrate import Calibration, uncut
 from ..measures.evaluate import Counts, match
-from ..models.card import read_card
-from ..models.registry import detector_class
-from ..models.weights import file_sha256, load_weights, publish, read_state
-from ..training.systems import system
+from ..measures.recalibrate import recalibrate
+from ..models.weights import file_sha256, read_state
 from .child_rule import RADIUS_UM
 from .job import RECIPE, finetune
-from .looking import looking
+from .looking import Looking, looking
 from .outcome import CHILD_FILE
 from .plan import FieldPlan, Figure, FinetunePlan
 from .tune import TuneRecipe
 
-TISSUE_FIELDS = 6
+TISSUE_FIELDS, OPEN_FIELDS = 3, 3
+OTHERS_PER_CASE = 2
+
+Pick = Literal["random", "mistaken"]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One run of the experiment: a slide, how many of its fields are annotated, and a seed that draws them."""
+    """One run of the experiment.
+
+    Attributes
+    ----------
+    case : str
+        Patient or slide.
+    annotated : int
+        How many of its fields are annotated.
+    seed : int
+        Draws them.
+    pick : {"random", "mistaken"}
+        ``mistaken``: a reader in a hurry opens the fields with most false detections; the seed then decides only
+        what else is drawn.
+    """
 
     case: str
     annotated: int
     seed: int
+    pick: Pick = "random"
 
     @property
     def name(self) -> str:
         """Of its folder."""
-        return f"{self.case}-k{self.annotated}-s{self.seed}"
+        return f"{self.case}-k{self.annotated}-{self.pick}-s{self.seed}"
 
 
-def drawn(samples: Sequence[Sample], setting: Setting) -> tuple[list[int], list[int]]:
-    """Fields of the slide that are annotated, and the others.
+@dataclass(frozen=True)
+class Draw:
+    """Numbers of the fields of one setting: annotated, open in the viewer but not annotated, and compared on."""
 
-    Different seeds draw different fields as long as there are any.
+    chosen: tuple[int, ...]
+    opened: tuple[int, ...]
+    own: tuple[int, ...]
+    others: tuple[int, ...]
+
+
+def drawn(samples: Sequence[Sample], setting: Setting, false: Mapping[int, int]) -> Draw:
+    """Which fields take which part.
+
+    Parameters
+    ----------
+    false : mapping of int to int
+        False detections of the parent in each field of the case.
     """
-    own = [i for i, s in enumerate(samples) if s.case == setting.case]
-    every = list(combinations(own, setting.annotated))
-    order = np.random.default_rng([len(own), setting.annotated]).permutation(len(every))
-    chosen = list(every[order[setting.seed % len(every)]])
-    return chosen, [i for i in own if i not in chosen]
+    case = [i for i, s in enumerate(samples) if s.case == setting.case]
+    if len(case) < setting.annotated + 2:
+        raise DatasetError(f"{setting.case} has {len(case)} fields: too few to annotate {setting.annotated} of them")
+    rng = np.random.default_rng([setting.seed, setting.annotated, len(case)])
+    order = [case[i] for i in rng.permutation(len(case))]
+    if setting.pick == "mistaken":
+        order.sort(key=lambda i: -false[i])  # the order of equals stays random
+    chosen, rest = order[: setting.annotated], order[setting.annotated :]
+    rest = [rest[i] for i in rng.permutation(len(rest))]
+    opened = rest[: min(OPEN_FIELDS, len(rest) // 3)]
+    fixed = np.random.default_rng(0)  # other patients are compared on the same fields in every run
+    others: list[int] = []
+    for name in sorted({s.case for s in samples} - {setting.case}):
+        fields = [i for i, s in enumerate(samples) if s.case == name]
+        others += [fields[i] for i in fixed.permutation(len(fields))[:OTHERS_PER_CASE]]
+    return Draw(*(tuple(sorted(part)) for part in (chosen, opened, rest[len(opened) :], others)))
 
 
 def reader_figures(sample: Sample, detections: pd.DataFrame) -> tuple[Figure, ...]:
@@ -73,187 +111,143 @@ def reader_figures(sample: Sample, detections: pd.DataFrame) -> tuple[Figure, ..
     return (*figures, *(Figure(y_px=float(y), x_px=float(x), label="mimic") for y, x in false))
 
 
-def publish_parents(detector: str, runs: Path, folder: Path, cases: Sequence[str]) -> dict[str, Path]:
-    """A model version for each slide that has never seen it, from the folds of protocol N.
+class Seen:
+    """What one version sees in the fields of an experiment, kept on disk."""
 
-    Parameters
-    ----------
-    runs : Path
-        Run folder of the cross-validation, with ``N-<case>/model.safetensors`` and ``rules.json``.
-    folder : Path
-        One folder for each slide is made in it.
+    def __init__(self, look: Looking, state: Mapping[str, object], folder: Path) -> None:
+        self.look, self.folder = look, folder
+        self._network = look.network(state)  # type: ignore[arg-type]
 
-    Raises
-    ------
-    WeightsError
-        If a fold is not finished.
-    DatasetError
-        If the report that chooses the rules of the folds was not made.
-    """
-    try:
-        rules = json.loads((runs / "rules.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{runs} holds no rules of its folds; run train report first") from error
-    made = {}
-    for case in cases:
-        made[case] = place = folder / case
-        if next(place.glob("*.json"), None) is not None:
-            continue
-        card = system(detector).card(version=f"0.0.0.{case}", seed=0)
-        network = detector_class(detector).build(card.config)
-        load_weights(network, runs / f"N-{case}" / "model.safetensors")
-        values = {k: v for k, v in rules[f"N-{case}"].items() if v is not None}
-        rule = Rule(**{**values, "weights": tuple((n, w) for n, w in values.get("weights", ()))})
-        publish(network, card.with_rule(rule, "fields of the other slides"), place)
-    return made
+    def evidence(self, sample: Sample) -> Job[Evidence]:
+        """Of one field."""
+        return (yield from self.look.look(sample.field, self._network, self.folder / f"{sample.field.name}.npz"))
 
-
-def see(samples: Sequence[Sample], case: str, parent: str, parents: Path, seen: Path) -> Job[Rule]:
-    """What the parent sees in each field of a slide, kept in `seen`; returns how it decides."""
-    look = looking(parent, parents, "", "cpu")
-    version = look.network(look.state)
-    for sample in (s for s in samples if s.case == case):
-        yield from look.look(sample.field.loaded(), version, seen / f"{sample.field.name}.npz")
-    return look.rule
-
-
-def experiment(
-    detector: str, samples: Sequence[Sample], runs: Path, out: Path, settings: Sequence[Setting], minutes: float,
-    threads: int, steps: int = 0,
-) -> Job[pd.DataFrame]:  # fmt: skip
-    """Run these settings one after another; what is finished is not run again.
-
-    Returns
-    -------
-    DataFrame
-        A row for each setting.
-    """
-    parents = publish_parents(detector, runs, out / "parents", sorted({s.case for s in settings}))
-    rows = []
-    for setting in settings:
-        place = parents[setting.case]
-        name = read_card(next(iter(place.glob("*.json")))).name
-        seen = out / "seen" / setting.case
-        rule = yield from see(samples, setting.case, name, place, seen)
-        plan = setting_plan(samples, setting, name, place, rule, seen, minutes, threads, steps)
-        job = simulate(samples, setting, plan, out / "runs" / setting.name, seen)
-        rows.append((yield from retold(job, lambda p, s=setting: replace(p, message=f"{s.name}: {p.message}"))))  # type: ignore[misc]
-        pd.DataFrame(rows).to_csv(out / f"reader-{detector}.csv", index=False)
-    return pd.DataFrame(rows)
+    def counts(self, samples: Sequence[Sample], rule: Rule) -> Job[Counts]:
+        """True and false detections, and missed mitoses, over these fields."""
+        counts = Counts()
+        for i, sample in enumerate(samples):
+            yield Progress(i, len(samples), f"comparing on {sample.field.name}")
+            evidence = yield from self.evidence(sample)
+            counts += match(decide(evidence, rule), sample.centroids_yx(), RADIUS_UM, evidence.mpp).counts
+        return counts
 
 
 def setting_plan(
-    samples: Sequence[Sample], setting: Setting, parent: str, parents: Path, rule: Rule, seen: Path, minutes: float,
-    threads: int, steps: int = 0,
+    samples: Sequence[Sample], old: Sequence[Sample], setting: Setting, draw: Draw, base: FinetunePlan,
+    figures: Mapping[int, tuple[Figure, ...]],
 ) -> FinetunePlan:  # fmt: skip
     """What the reader of this setting asks for.
 
     Parameters
     ----------
-    parents : Path
-        Folder with the parent's card and weights.
-    seen : Path
-        Folder with the parent's evidence of the slide, ``<field>.npz``.
+    old : sequence of Sample
+        Fields of another laboratory; some join as tissue without labels.
+    base : FinetunePlan
+        Parent, time and device.
+    figures : mapping
+        What the reader writes into each annotated field.
     """
-    chosen, _ = drawn(samples, setting)
-    fields = []
-    for i in chosen:
-        evidence = load_evidence(seen / f"{samples[i].field.name}.npz")
-        assert evidence is not None
-        figures = reader_figures(samples[i], decide(evidence, rule))
-        fields.append(_field_plan(samples[i], figures, complete=True))
-    others = [i for i, s in enumerate(samples) if s.case != setting.case]
-    tissue = np.random.default_rng(setting.seed).choice(others, min(TISSUE_FIELDS, len(others)), replace=False)
-    return FinetunePlan(
-        parent=parent,
-        parent_folder=str(parents),
-        version=setting.name,
-        fields=tuple(fields),
-        tissue=tuple(_field_plan(samples[int(i)], (), complete=False) for i in tissue),
-        minutes=minutes,
-        device="cpu",
-        threads=threads,
-        seed=setting.seed,
-        steps=steps,
+    earlier = np.random.default_rng(setting.seed).permutation(len(old))[:TISSUE_FIELDS]
+    tissue = [*(samples[i] for i in draw.opened), *(old[int(i)] for i in earlier)]
+    fields = tuple(_field_plan(samples[i], figures[i], complete=True) for i in draw.chosen)
+    return base.model_copy(
+        update={
+            "version": setting.name,
+            "fields": fields,
+            "tissue": tuple(_field_plan(sample, (), complete=False) for sample in tissue),
+            "seed": setting.seed,
+        }
     )
 
 
 def simulate(
-    samples: Sequence[Sample], setting: Setting, plan: FinetunePlan, folder: Path, seen: Path,
+    samples: Sequence[Sample], old: Sequence[Sample], setting: Setting, base: FinetunePlan, folder: Path, seen: Path,
     recipe: TuneRecipe = RECIPE,
 ) -> Job[dict[str, object]]:  # fmt: skip
-    """Fine-tune as planned and compare on the slide's other fields.
+    """Annotate, fine-tune and compare.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        All patients of the laboratory.
+    old : sequence of Sample
+        Fields of the laboratory that the parent learned from; the last half of them is compared on.
+    base : FinetunePlan
+        Parent, time and device.
+    folder, seen : Path
+        Of this run, and of what the parent sees.
 
     Returns
     -------
     dict
-        A row of the table: the setting, F of parent and child on the other fields, what the gate said.
+        A row of the table.
     """
-    outcome = yield from finetune(plan, folder, recipe)
-    look = looking(plan.parent, Path(plan.parent_folder), plan.front, plan.device)
-    version = look.network(read_state(folder / CHILD_FILE))
-    _, others = drawn(samples, setting)
-    counts = {"parent": Counts(), "child": Counts(), "parent_new_rule": Counts()}
-    child_rule = look.rule_of(outcome.card)
-    for n, i in enumerate(others):
-        yield Progress(n, len(others), f"comparing on {samples[i].field.name}")
-        before = load_evidence(seen / f"{samples[i].field.name}.npz")
-        assert before is not None
-        after = yield from look.look(samples[i].field.loaded(), version, folder / "others" / f"{i}.npz")
-        truth = samples[i].centroids_yx()
-        counts["parent"] += _counted(before, look.rule, truth)
-        counts["child"] += _counted(after, child_rule, truth)
-        counts["parent_new_rule"] += _counted(before, child_rule, truth)
+    look = looking(base.parent, Path(base.parent_folder) if base.parent_folder else None, base.front, base.device)
+    parent = Seen(look, look.state, seen)
+    figures: dict[int, tuple[Figure, ...]] = {}
+    for i in (i for i, s in enumerate(samples) if s.case == setting.case):
+        yield Progress(0, 0, f"{look.card.name} looks at {samples[i].field.name}")
+        evidence = yield from parent.evidence(samples[i])
+        figures[i] = reader_figures(samples[i], decide(evidence, look.rule))
+    draw = drawn(samples, setting, {i: sum(f.label == "mimic" for f in figures[i]) for i in figures})
+    half = len(old) // 2
+    plan = setting_plan(samples, old[:half], setting, draw, base, figures)
+    outcome = yield from finetune(plan, folder / "run", recipe)
+    child = Seen(look, read_state(folder / "run" / CHILD_FILE), folder / "child")
+    rules = look.rule, look.rule_of(outcome.card)
+    groups = {"own": [samples[i] for i in draw.own], "others": [samples[i] for i in draw.others], "old": old[half:]}
+    row = _described(setting, plan, outcome.card.finetuned)
+    for name, fields in groups.items():
+        before = yield from parent.counts(fields, rules[0])
+        after = yield from child.counts(fields, rules[1])
+        row |= {f"{name}_{who}_{v}": getattr(c, v) for who, c in (("parent", before), ("child", after))
+                for v in ("tp", "fp", "fn", "precision", "recall", "f")}  # fmt: skip
+        row[f"{name}_gain"] = after.f - before.f
+    threshold = yield from _recalibrated([samples[i] for i in draw.chosen], parent, look)
+    same = yield from parent.counts(groups["own"], replace(rules[0], min_score=threshold))
+    row |= {"recalibrated_score": threshold, "own_recalibrated_f": same.f}
     verdict = outcome.verdict
+    return row | {
+        "gate_difference": verdict.difference, "false_weight": verdict.false_weight, "offered": verdict.offered,
+        "reason": verdict.reason, "child_sha256": file_sha256(folder / "run" / CHILD_FILE)[:16],
+    }  # fmt: skip
+
+
+def _recalibrated(fields: Sequence[Sample], parent: Seen, look: Looking) -> Job[float]:
+    """The threshold that the same judgements give without training; the present one where none is offered."""
+    scores: list[NDArray[np.float64]] = []
+    labels: list[NDArray[np.float64]] = []
+    missed = 0
+    for sample in fields:
+        evidence = yield from parent.evidence(sample)
+        table = decide(evidence, uncut(look.rule))
+        matching = match(table, sample.centroids_yx(), RADIUS_UM, evidence.mpp)
+        label = np.zeros(len(table))
+        label[matching.pairs[:, 0]] = 1.0
+        scores.append(table["score"].to_numpy(dtype=np.float64))
+        labels.append(label)
+        missed += len(matching.false_negatives)
+    present = look.rule.min_score
+    answer = recalibrate(
+        np.concatenate(scores), np.concatenate(labels), present, Calibration(look.card.calibration), missed=missed
+    )
+    return answer.best.min_score if answer.offered and answer.best is not None else present
+
+
+def _described(setting: Setting, plan: FinetunePlan, finetuned: Mapping[str, object]) -> dict[str, object]:
     figures = [f for field in plan.fields for f in field.figures]
     return {
         "detector": plan.parent.partition("@")[0],
+        "parent": plan.parent,
         "slide": setting.case,
         "annotated": setting.annotated,
+        "pick": setting.pick,
         "seed": setting.seed,
         "mitoses": sum(f.label == "mitosis" for f in figures),
         "mimics": sum(f.label == "mimic" for f in figures),
-        "steps": outcome.card.finetuned["steps"],
-        "blend": outcome.card.finetuned["blend"],
-        **{f"{who}_{what}": getattr(c, what) for who, c in counts.items() for what in ("tp", "fp", "fn", "f")},
-        "gain": counts["child"].f - counts["parent"].f,
-        "gate_difference": verdict.difference,
-        "offered": verdict.offered,
-        "reason": verdict.reason,
-        "child_sha256": file_sha256(folder / CHILD_FILE)[:16],
+        "steps": finetuned["steps"],
+        "blend": finetuned["blend"],
     }
-
-
-def summary(table: pd.DataFrame, draws: int = 10_000) -> pd.DataFrame:
-    """Mean gain for each number of annotated fields, with a 95 % bootstrap interval over runs within slides.
-
-    ``adopted`` is the gain where the reader follows the gate: 0 where it offers nothing.
-    """
-    rows = []
-    for k, part in table.groupby("annotated"):
-        gains = {"gain": part["gain"], "adopted": part["gain"].where(part["offered"], 0.0)}
-        row: dict[str, object] = {"annotated": k, "slides": part["slide"].nunique(), "runs": len(part)}
-        row |= {"before": _slide_mean(part, part["parent_f"]), "after": _slide_mean(part, part["child_f"])}
-        for name, values in gains.items():
-            low, high = _interval(part, values, draws)
-            row |= {name: _slide_mean(part, values), f"{name}_low": low, f"{name}_high": high}
-        offered = part[part["offered"]]
-        row |= {"offered": len(offered), "worst_offered": float(offered["gain"].min()) if len(offered) else np.nan}
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _slide_mean(part: pd.DataFrame, values: pd.Series) -> float:
-    return float(values.groupby(part["slide"]).mean().mean())
-
-
-def _interval(part: pd.DataFrame, values: pd.Series, draws: int) -> tuple[float, float]:
-    """Slides are few and given: runs are drawn anew within each of them."""
-    rng = np.random.default_rng(0)
-    groups = [v.to_numpy() for _, v in values.groupby(part["slide"])]
-    means = np.mean([rng.choice(g, (draws, len(g))).mean(axis=1) for g in groups], axis=0)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return float(low), float(high)
 
 
 def _field_plan(sample: Sample, figures: tuple[Figure, ...], complete: bool) -> FieldPlan:
@@ -265,7 +259,3 @@ def _field_plan(sample: Sample, figures: tuple[Figure, ...], complete: bool) -> 
         complete=complete,
         figures=figures,
     )
-
-
-def _counted(evidence: Evidence, rule: Rule, truth: NDArray[np.float64]) -> Counts:
-    return match(decide(evidence, rule), truth, RADIUS_UM, evidence.mpp).counts

@@ -67,6 +67,9 @@ class Clock:
 
     def left(self, progress: Progress) -> str:
         """The time left after this step, for a person; empty while it is not known."""
+        if "left_s" in progress.metrics:  # the run keeps a clock of its own
+            self._left = _in_words(progress.metrics["left_s"])
+            return self._left
         if "loss" not in progress.metrics or progress.total <= 0:
             return self._left
         now = time.monotonic()
@@ -75,8 +78,12 @@ class Clock:
         began, first = self._first
         if progress.done > first:
             seconds = (now - began) / (progress.done - first) * (progress.total - progress.done)
-            self._left = f"{seconds:.0f} s left" if seconds < 90 else f"{seconds / 60:.0f} min left"
+            self._left = _in_words(seconds)
         return self._left
+
+
+def _in_words(seconds: float) -> str:
+    return f"{seconds:.0f} s left" if seconds < 90 else f"{seconds / 60:.0f} min left"
 
 
 class Watch:

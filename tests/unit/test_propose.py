@@ -1,0 +1,65 @@
+"""Which fields are proposed for annotation: unsure ones, unlike each other; and those drawn without a look."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_mitosis.finetune.propose import FieldCandidates, draw_blind, propose
+
+
+def field(name: str, probability: list[float], at: float = 0.0) -> FieldCandidates:
+    rng = np.random.default_rng(len(name))
+    features = np.full((len(probability), 4), at) + rng.normal(0, 0.01, (len(probability), 4))
+    return FieldCandidates(name, np.array(probability), features)
+
+
+def test_unsure_fields_come_before_sure_ones() -> None:
+    fields = [field("sure", [0.99, 0.98, 0.01], 5.0), field("unsure", [0.5, 0.45, 0.55], 0.0), field("empty", [])]
+    order = propose(fields, 3)
+    assert [proposal.field for proposal in order] == [1, 0]  # nothing is to be learned from the empty one
+    assert order[0].value > order[1].value
+
+
+def test_a_field_like_one_chosen_before_is_worth_little() -> None:
+    fields = [field("a", [0.5] * 5, 0.0), field("b", [0.5] * 5, 0.0), field("c", [0.4] * 5, 9.0)]
+    first, second = propose(fields, 2)
+    assert {first.field, second.field} in ({0, 2}, {1, 2})
+    seen = fields[2].features
+    assert seen is not None
+    assert propose(fields, 1, judged=seen)[0].field != 2  # what was judged before is not asked for again
+
+
+def test_only_so_many_candidates_of_a_field_count() -> None:
+    crowded = FieldCandidates("crowded", np.linspace(0.3, 0.7, 50))
+    (proposal,) = propose([crowded], 1, per_field=7)
+    assert len(proposal.candidates) == len(set(proposal.candidates)) == 7
+    with pytest.raises(ValueError, match="at least one"):
+        propose([crowded], 0)
+
+
+def test_a_blind_draw_depends_on_names_and_seed_only() -> None:
+    names = [f"field{i}" for i in range(9)]
+    drawn = {names[i] for i in draw_blind(names, 3)}
+    turned = names[::-1]
+    assert {turned[i] for i in draw_blind(turned, 3)} == drawn
+    assert len(drawn) == 2
+    assert len({tuple(draw_blind(names, seed)) for seed in range(9)}) > 3
+
+
+def test_the_command_looks_and_proposes(tmp_path) -> None:
+    from importlib import resources
+
+    import tifffile
+    from typer.testing import CliRunner
+
+    from napari_mitosis.cli.app import app
+
+    for name in ("hotspot", "quiet", "mimics"):
+        pixels = tifffile.imread(str(resources.files("napari_mitosis") / "sample_data" / f"{name}.tif"))
+        tifffile.imwrite(tmp_path / f"{name}.tif", pixels[:320, :320], photometric="rgb")
+    call = ["propose", str(tmp_path), "--count", "2", "--blind", "1", "--mpp", "0.25", "--device", "cpu"]
+    done = CliRunner().invoke(app, call)
+    assert done.exit_code == 0, done.output
+    assert done.output.count("candidates, worth") >= 1
+    assert done.output.count("drawn at random") == 1
