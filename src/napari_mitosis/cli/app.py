@@ -21,6 +21,7 @@ from . import (
     reader,
     recall,
     report,
+    slides,
     train,
     window,
 )
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.command("open")(window.open_window)
 app.command("demo")(window.demo)
 app.command("detect")(detect.detect)
+app.command("slides")(slides.slides)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("boxes")(boxes.boxes)
