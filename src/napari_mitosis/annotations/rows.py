@@ -30,6 +30,9 @@ _SYNONYMS = {
     "hard negative look-alike": "mimic",
     "hard negative imposter": "mimic",
     "imposter": "mimic",
+    "look-alike": "mimic",
+    "mitotic figure look-alike": "mimic",
+    "non-mitosis": "mimic",
 }
 
 
