@@ -135,7 +135,7 @@ def tune(
     state.resume()
     place = torch.device(device)
     dtype = precision(place)
-    saved = time.monotonic()
+    saved = -math.inf  # the first step is kept at once
     while not state.over(limit):
         began = time.monotonic()
         rng = np.random.default_rng([seed, state.step])
@@ -152,7 +152,11 @@ def tune(
         if now - saved > CHECKPOINT_S:
             state.save()
             saved = now
-        yield Progress(state.step, state.expected(limit), "learning", {"loss": value})
+        try:
+            yield Progress(state.step, state.expected(limit), "learning", {"loss": value})
+        except GeneratorExit:  # cancelled between two steps: nothing is lost
+            state.save()
+            raise
     if not state.finished:
         state.finished = True
         state.save()
