@@ -18,15 +18,16 @@ from napari_mitosis.models.registry import (
     BoxNetwork,
     Detector,
     JoiningNetwork,
-    detectors,
+    detector_class,
     list_cards,
     load_detector,
+    registered,
 )
 from napari_mitosis.models.weights import publish, read_state
 from napari_mitosis.tables import check_detections
 
 # Paper configurations have their own tests: they take gigabytes.
-SMALL = [(name, config) for name, cls in detectors().items() for config in cls.configs if config == "compact"]
+SMALL = [(name, "compact") for name, cls in registered().items() if cls.kind == "detector" and "compact" in cls.configs]
 
 
 def make_card(name: str, config: str, **changes) -> ModelCard:
@@ -54,7 +55,7 @@ def detector(request) -> Detector:
     if any(card.detector == name for card in list_cards()):
         return load_detector(name)
     torch.manual_seed(0)
-    return Detector(make_card(name, config), detectors()[name].build(config).eval())
+    return Detector(make_card(name, config), detector_class(name).build(config).eval())
 
 
 def tissue(shape=(300, 420), seed=0) -> Field:
@@ -153,7 +154,8 @@ def test_a_field_of_other_um_per_px_is_seen_at_the_models(detector):
 
 def test_saved_and_loaded_weights_score_alike(detector, tmp_path):
     name = detector.card.detector
-    card = publish(detectors()[name].build("compact"), detector.card.model_copy(update={"version": "0.0.2"}), tmp_path)
+    network = detector_class(name).build("compact")
+    card = publish(network, detector.card.model_copy(update={"version": "0.0.2"}), tmp_path)
     first = load_detector(card.name, tmp_path)
     again = load_detector(f"{name}", tmp_path)
     field = tissue((96, 128))
@@ -164,7 +166,7 @@ def test_saved_and_loaded_weights_score_alike(detector, tmp_path):
 
 def test_damaged_or_foreign_weights_are_refused(detector, tmp_path):
     name = detector.card.detector
-    card = publish(detectors()[name].build("compact"), make_card(name, "compact"), tmp_path)
+    card = publish(detector_class(name).build("compact"), make_card(name, "compact"), tmp_path)
     weights = next(tmp_path.glob("*.safetensors"))
     content = weights.read_bytes()
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
@@ -178,7 +180,7 @@ def test_damaged_or_foreign_weights_are_refused(detector, tmp_path):
 
 def test_a_training_step_lowers_the_loss(detector):
     torch.manual_seed(0)
-    cls = detectors()[detector.card.detector]
+    cls = detector_class(detector.card.detector)
     network = cls.build("compact").train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
     x = torch.rand(4, 3, 128, 128) * 120 + 100
@@ -198,7 +200,7 @@ def test_a_training_step_lowers_the_loss(detector):
 def test_what_is_ignored_changes_nothing(detector):
     """Pixels that nobody reviewed teach nothing: without a centroid, and all ignored, there is no gradient."""
     torch.manual_seed(0)
-    cls = detectors()[detector.card.detector]
+    cls = detector_class(detector.card.detector)
     network = cls.build("compact").eval()
     x = torch.rand(2, 3, 128, 128) * 255
     nothing = [np.zeros((0, 2))] * 2

@@ -19,7 +19,7 @@ from napari_mitosis.inference.verify import verify
 from napari_mitosis.jobs import run
 from napari_mitosis.models.deepver import CROP_PX, DeepVer
 from napari_mitosis.models.presets import verified_rule
-from napari_mitosis.models.registry import Detector, detectors, load_detector, verifiers
+from napari_mitosis.models.registry import Detector, detector_class, load_detector
 from napari_mitosis.models.segmitos import CompactSegMitos
 from napari_mitosis.training.checkpoint import save_tensors
 from napari_mitosis.training.deepver import SYSTEM, crop_loss
@@ -43,8 +43,7 @@ def blob_evidence(field: Field) -> Evidence:
 
 
 def test_it_is_a_verifier_and_no_detector():
-    assert "deepver" in verifiers()
-    assert "deepver" not in detectors()
+    assert detector_class("deepver").kind == "verifier"
 
 
 def test_both_configurations_turn_crops_into_probabilities():

@@ -20,10 +20,10 @@ from conftest import MPP
 from napari_mitosis import Field, open_field
 from napari_mitosis.batches.slides_area import GRID_PX, Region, ScanArea, tissue_area, whole_area
 from napari_mitosis.batches.slides_candidates import LADDER, SlideDecider, joined, of_region
-from napari_mitosis.batches.slides_look import Alone, Looks
 from napari_mitosis.batches.slides_scan import RegionDone, plan_scan, scan_slide
 from napari_mitosis.batches.slides_store import open_store
 from napari_mitosis.decision.decide import Rule, decide
+from napari_mitosis.inference.pipeline import DetectorPipeline, Pipeline, pipeline_of
 from napari_mitosis.jobs import run
 
 SHAPE = (700, 830)
@@ -31,7 +31,7 @@ SHAPE = (700, 830)
 
 @pytest.fixture
 def pipeline(darkness_detector):  # type: ignore[no-untyped-def]
-    return Alone(darkness_detector)
+    return pipeline_of(darkness_detector)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def slide() -> Field:
     return Field.from_array(pixels, MPP, "discs")
 
 
-def scan(field: Field, pipeline: Looks, folder: Path, area: ScanArea, side: int, origin: tuple[int, int] = (0, 0)):  # type: ignore[no-untyped-def]
+def scan(field: Field, pipeline: Pipeline, folder: Path, area: ScanArea, side: int, origin: tuple[int, int] = (0, 0)):  # type: ignore[no-untyped-def]
     plan = plan_scan(field, pipeline, area, side_px=side, origin_yx=origin)
     store = open_store(folder, field, pipeline, plan.margin_px, side, origin)
     return run(scan_slide(field, pipeline, plan, store, device="cpu"))
@@ -97,7 +97,7 @@ def test_what_two_regions_place_apart_is_one_figure() -> None:
     assert joined(parts, area)["y_px"].tolist() == [100, 200, 300, 300]
 
 
-def test_only_the_area_is_looked_at(slide: Field, pipeline: Looks, tmp_path: Path) -> None:
+def test_only_the_area_is_looked_at(slide: Field, pipeline: Pipeline, tmp_path: Path) -> None:
     everything = scan(slide, pipeline, tmp_path / "all", whole_area(slide), 256)
     square = np.array([(100, 100), (100, 500), (500, 500), (500, 100)])
     hole = square / 4 + 200
@@ -129,9 +129,9 @@ import conftest
 from pathlib import Path
 import numpy as np
 from napari_mitosis import Field
-from test_slides_scan import Alone, made_detector, scan, whole_area
+from test_slides_scan import pipeline_of, made_detector, scan, whole_area
 field = Field.from_array(np.load({pixels!r}), 0.25, "discs")
-scan(field, Alone(made_detector()), Path({out!r}), whole_area(field), 192)
+scan(field, pipeline_of(made_detector()), Path({out!r}), whole_area(field), 192)
 """
 
 
@@ -141,7 +141,7 @@ def made_detector():  # type: ignore[no-untyped-def]
     return conftest.darkness_detector.__wrapped__()
 
 
-def test_a_killed_scan_goes_on_and_loses_one_region_at_most(slide: Field, pipeline: Looks, tmp_path: Path) -> None:
+def test_a_killed_scan_goes_on_and_loses_one_region_at_most(slide: Field, pipeline: Pipeline, tmp_path: Path) -> None:
     np.save(tmp_path / "pixels.npy", slide.numpy())
     code = SCAN.format(
         tests=str(Path(__file__).parent), pixels=str(tmp_path / "pixels.npy"), out=str(tmp_path / "scan")
@@ -156,19 +156,20 @@ def test_a_killed_scan_goes_on_and_loses_one_region_at_most(slide: Field, pipeli
     kept = {path: path.stat().st_mtime_ns for path in regions.glob("*.parquet")}
     looked = []
 
-    class Counting(Alone):
-        def look(self, field: Field, *, device: str = "auto"):  # type: ignore[no-untyped-def]
+    class Counting(DetectorPipeline):
+        def look(self, field: Field, **options):  # type: ignore[no-untyped-def]
             looked.append(field.name)
-            return super().look(field, device=device)
+            return super().look(field, **options)
 
-    found = scan(slide, Counting(pipeline.detector), tmp_path / "scan", whole_area(slide), 192)  # type: ignore[attr-defined]
+    counting = Counting(pipeline.card, pipeline.rule, pipeline.detector)
+    found = scan(slide, counting, tmp_path / "scan", whole_area(slide), 192)  # type: ignore[attr-defined]
     assert len(looked) == 4 * 5 - len(kept)
     assert all(path.stat().st_mtime_ns == when for path, when in kept.items())
     fresh = scan(slide, pipeline, tmp_path / "fresh", whole_area(slide), 192)
     pd.testing.assert_frame_equal(found.rows, fresh.rows)
 
 
-def test_a_cancelled_scan_tells_what_it_found(slide: Field, pipeline: Looks, tmp_path: Path) -> None:
+def test_a_cancelled_scan_tells_what_it_found(slide: Field, pipeline: Pipeline, tmp_path: Path) -> None:
     plan = plan_scan(slide, pipeline, whole_area(slide), side_px=256)
     store = open_store(tmp_path / "scan", slide, pipeline, plan.margin_px, 256)
     job = scan_slide(slide, pipeline, plan, store, device="cpu")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_mitosis.decision.decide import Rule, decide
 from napari_mitosis.decision.evidence import Evidence
 from napari_mitosis.measures.evaluate import Counts, FieldResult, evaluate, match
-from napari_mitosis.measures.sweep import Grid, choose_rule, count_grid, sweep_rule
+from napari_mitosis.measures.sweep import Grid, choose_rule, count_grid
 
 SMALL = Grid(
     smoothing_um=(0.5, 1.0),
@@ -23,6 +23,12 @@ SMALL = Grid(
     min_score=(0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
 )
 RADIUS_UM = 7.5
+
+
+def swept(fields: list[tuple[Evidence, NDArray[np.float64]]], grid: Grid) -> tuple[Rule, pd.DataFrame]:
+    """The rule that these fields choose."""
+    counts = [count_grid(evidence, truth, Rule(), RADIUS_UM, grid) for evidence, truth in fields]
+    return choose_rule(counts, sum(len(truth) for _, truth in fields), Rule(), grid)
 
 
 def field(seed: int, side: int = 120, mitoses: int = 6, mimics: int = 8) -> tuple[Evidence, NDArray[np.float64]]:
@@ -65,7 +71,7 @@ def test_counts_are_those_of_each_rule_by_itself() -> None:
 
 def test_the_chosen_rule_is_good_and_its_figures_are_true() -> None:
     fields = [field(seed) for seed in range(6)] + [field(9, mitoses=0)]
-    rule, table = sweep_rule(fields, Rule(), RADIUS_UM, SMALL)
+    rule, table = swept(fields, SMALL)
     chosen = table.iloc[0]
     counts = measured(fields, rule)
     assert (chosen["precision"], chosen["recall"], chosen["f"]) == pytest.approx(
@@ -76,7 +82,7 @@ def test_the_chosen_rule_is_good_and_its_figures_are_true() -> None:
     assert counts.f > best - 0.05
     assert counts.f > 0.8
     assert table["plateau_f"].is_monotonic_decreasing
-    again, same = sweep_rule(fields, Rule(), RADIUS_UM, SMALL)
+    again, same = swept(fields, SMALL)
     assert again == rule
     pd.testing.assert_frame_equal(table, same)
 
@@ -118,13 +124,13 @@ def test_fields_without_mitoses_are_heard() -> None:
     with_mitoses = [field(seed, mimics=0) for seed in range(4)]
     without = [field(seed, mitoses=0, mimics=12) for seed in range(20, 28)]
     grid = replace(SMALL, min_area_um2=(5.0,), smoothing_um=(0.5,))
-    easy, _ = sweep_rule(with_mitoses, Rule(), RADIUS_UM, grid)
-    hard, _ = sweep_rule([*with_mitoses, *without], Rule(), RADIUS_UM, grid)
+    easy, _ = swept(with_mitoses, grid)
+    hard, _ = swept([*with_mitoses, *without], grid)
     assert hard.min_score > easy.min_score
 
 
 def test_nothing_to_choose_on() -> None:
     with pytest.raises(ValueError, match="fields with mitoses"):
-        sweep_rule([], Rule(), RADIUS_UM)
+        swept([], SMALL)
     with pytest.raises(ValueError, match="fields with mitoses"):
-        sweep_rule([field(1, mitoses=0)], Rule(), RADIUS_UM, SMALL)
+        swept([field(1, mitoses=0)], SMALL)

@@ -122,11 +122,6 @@ class Snapshot(_Frozen):
         """The fields to train on, or to test on."""
         return tuple(record for record in self.fields if record.role == role)
 
-    def with_split(self, split: Mapping[str, Role]) -> Snapshot:
-        """The same annotations, split otherwise; fields that `split` does not name keep their role."""
-        fields = [one.model_copy(update={"role": split.get(one.digest, one.role)}) for one in self.fields]
-        return Snapshot.model_validate({**self.model_dump(), "fields": [one.model_dump() for one in fields]})
-
     def save(self, path: Path) -> None:
         """Write it as JSON with its hash; a reader of the file never sees a part of it.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,10 @@ from ..fields.field import Field
 from ..jobs import Job, Progress, run
 from .slides_area import Region, ScanArea, regions
 from .slides_candidates import SlideCandidates, found_in, of_region
-from .slides_look import Looks
 from .slides_store import SlideStore
+
+if TYPE_CHECKING:
+    from ..inference.pipeline import Pipeline
 
 SIDE_PX = 2048
 """Side of a region. Larger ones are quicker by a few per cent and need far more memory."""
@@ -65,7 +68,7 @@ class RegionDone(Progress):
 
 def plan_scan(
     field: Field,
-    pipeline: Looks,
+    pipeline: Pipeline,
     area: ScanArea,
     *,
     side_px: int = SIDE_PX,
@@ -96,7 +99,7 @@ def plan_scan(
 
 
 def look_at_region(
-    field: Field, pixels: NDArray[np.uint8], window: Region, region: Region, pipeline: Looks, device: str = "auto"
+    field: Field, pixels: NDArray[np.uint8], window: Region, region: Region, pipeline: Pipeline, device: str = "auto"
 ) -> pd.DataFrame:
     """Candidates of one region, in the frame of the slide.
 
@@ -121,7 +124,7 @@ def read_window(field: Field, window: Region) -> NDArray[np.uint8]:
 
 
 def scan_slide(
-    field: Field, pipeline: Looks, plan: ScanPlan, store: SlideStore, *, device: str = "auto"
+    field: Field, pipeline: Pipeline, plan: ScanPlan, store: SlideStore, *, device: str = "auto"
 ) -> Job[SlideCandidates]:
     """Look at the regions of a plan that are not in the store yet, one after the other.
 

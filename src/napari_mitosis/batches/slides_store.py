@@ -26,7 +26,7 @@ from .slides_area import Region, ScanArea
 from .slides_candidates import SlideCandidates, SlideDecider, joined
 
 if TYPE_CHECKING:
-    from .slides_look import Looks
+    from ..inference.pipeline import Pipeline
 
 _HALF = 0.5
 
@@ -100,7 +100,7 @@ class SlideStore:
 
 
 def open_store(
-    folder: Path, field: Field, pipeline: Looks, margin_px: int, side_px: int, origin: Any = (0, 0)
+    folder: Path, field: Field, pipeline: Pipeline, margin_px: int, side_px: int, origin: Any = (0, 0)
 ) -> SlideStore:
     """Open the folder of a slide; results of another slide, model, rule or grid in it are put away.
 

@@ -9,6 +9,7 @@ from . import (
     ablate,
     boxes,
     compare,
+    convert,
     datasets,
     detect,
     ensemble,
@@ -20,6 +21,7 @@ from . import (
     reader,
     recall,
     report,
+    slides,
     train,
     window,
 )
@@ -35,6 +37,7 @@ app = typer.Typer(
 app.command("open")(window.open_window)
 app.command("demo")(window.demo)
 app.command("detect")(detect.detect)
+app.command("slides")(slides.slides)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("boxes")(boxes.boxes)
@@ -46,6 +49,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(journal.app, name="journal")
 app.add_typer(report.app, name="case")
+app.command("convert")(convert.convert)
 app.command("report")(report.report)
 train.app.command("ensemble")(ensemble.ensemble)
 train.app.command("reader")(reader.reader)

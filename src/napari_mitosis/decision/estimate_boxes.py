@@ -119,20 +119,6 @@ def rectangles(boxes: pd.DataFrame) -> NDArray[np.float64]:
     return corners.reshape(-1, 4, 2)
 
 
-def fixed_and_estimated(
-    evidence: Evidence, centroids_yx: ArrayLike, rule: Rule | None = None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Rectangles of the fixed boxes and of the estimated ones, to be shown side by side.
-
-    Returns
-    -------
-    fixed, estimated : ndarray, shape (n, 4, 2) and (m, 4, 2)
-        See `rectangles`. The second has those centroids only that a blob covers.
-    """
-    boxes = estimate_boxes(evidence, centroids_yx, rule)
-    return rectangles(fixed_boxes(centroids_yx, evidence.mpp)), rectangles(boxes[boxes["estimated"].to_numpy(bool)])
-
-
 def box_iou(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
     """Intersection over union of boxes in pairs.
 

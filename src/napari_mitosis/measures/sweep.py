@@ -204,19 +204,3 @@ def _from_middle(plateau: NDArray[np.float64]) -> NDArray[np.float64]:
     best = best[(best[:, :3] == best[0, :3]).all(axis=1)]
     every = np.indices(plateau.shape).reshape(plateau.ndim, -1).T
     return np.asarray(np.abs(every - best.mean(axis=0)).sum(axis=1))
-
-
-def sweep_rule(
-    fields: Sequence[tuple[Evidence, NDArray[np.float64]]], base: Rule, radius_um: float, grid: Grid | None = None
-) -> tuple[Rule, pd.DataFrame]:
-    """`count_grid` and `choose_rule` in one.
-
-    Parameters
-    ----------
-    fields : sequence of (Evidence, ndarray of shape (n, 2))
-        Validation fields with the centroids (y, x) of their mitoses in pixels.
-    """
-    if grid is None:
-        grid = grid_for(fields[0][0], base) if fields else Grid()
-    counts = [count_grid(evidence, truth, base, radius_um, grid) for evidence, truth in fields]
-    return choose_rule(counts, sum(len(truth) for _, truth in fields), base, grid)

@@ -204,16 +204,6 @@ def _classes(module: ModuleType) -> dict[str, DetectorClass]:
     return {cls.detector_name: cls for cls in cast(list[DetectorClass], classes)}
 
 
-def detectors() -> dict[str, DetectorClass]:
-    """All registered detectors by name. Imports torch."""
-    return {name: cls for name, cls in registered().items() if cls.kind == "detector"}
-
-
-def verifiers() -> dict[str, DetectorClass]:
-    """All registered verifiers by name. Imports torch."""
-    return {name: cls for name, cls in registered().items() if cls.kind == "verifier"}
-
-
 def detector_class(name: str) -> DetectorClass:
     """The detector or verifier `name`.
 
