@@ -15,6 +15,7 @@ import io
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -65,8 +66,8 @@ def openvino_runs(part: torch.nn.Module, image: torch.Tensor, threads: int) -> d
     model = openvino.convert_model(traced, example_input=image[:, :, :128, :128], input=[list(image.shape)])
     runs: dict[str, Run] = {}
     for name, hint in (("OpenVINO float32", {"INFERENCE_PRECISION_HINT": "f32"}), ("OpenVINO, its own choice", {})):
-        request = openvino.Core().compile_model(model, "CPU", {"INFERENCE_NUM_THREADS": threads, **hint})
-        runs[name] = lambda r=request.create_infer_request(): r.infer({0: image.numpy()})
+        compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_NUM_THREADS": threads, **hint})
+        runs[name] = partial(compiled.create_infer_request().infer, {0: image.numpy()})
     return runs
 
 
