@@ -202,5 +202,3 @@ def _label(name: str, wide: bool = False) -> QLabel:
     if wide:
         label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
     return label
-
-
