@@ -92,7 +92,7 @@ def measure(path: Path | None, keys: int, mpp: float, profile: bool) -> None:
         drawn.append(1000 * (time.perf_counter() - start))
         busy.append(1000 * (time.thread_time() - worked))
         canvas.frameSwapped.disconnect(loop.quit)
-        assert queue.decided == decided + 1, "a key press that judged nothing"
+        assert queue.decided == decided + 1, f"a key press that judged nothing: {dock.panel.said.text()}"
         QTest.qWait(400)  # a reader needs longer
     report("handled (on disk, camera set)", handled)
     report("drawn (frame swapped, canvas drawing included)", drawn)
