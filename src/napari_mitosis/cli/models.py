@@ -10,14 +10,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-<<<<<<< HEAD
-from .console import errors_told, stderr, stdout
+from .console import errors_told, run_shown, stderr, stdout
 
 if TYPE_CHECKING:
     from ..models.card import ModelCard
-=======
-from .console import errors_told, run_shown, stdout
->>>>>>> main
 
 app = typer.Typer(help="Model versions and their cards.", invoke_without_command=True)
 
