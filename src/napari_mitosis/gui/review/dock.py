@@ -20,6 +20,7 @@ from ..page import Page
 from ..places import COMPARISON, KIND_KEY
 from ..preferences import Preferences
 from .browser import Browser
+from .judged_rings import JudgedRings
 from .keys_dialog import KeysDialog
 from .marker import DEFAULT, MAGNIFICATIONS, Marker, camera_of, look_at, zoom_for, zoom_of_objective
 from .onward import Onward
@@ -31,17 +32,13 @@ from .second_look import SecondLook
 from .thumbnails import Thumbnails
 
 WIDTH_PX = 456
-PAUSE_MS = 150
-"""The Points layer's selection follows in a pause of the keys."""
+PAUSE_MS = 150  # the Points layer's selection follows in a pause of the keys
 
 
 class ReviewDock(Page):
     """Reviews the candidates of the active field.
 
-    Attributes
-    ----------
-    report_wanted : Signal()
-        The reader is through and asks for the report; offered once `onward.has_report` is set.
+    `report_wanted` asks for the report; it is offered after the last candidate once `onward.has_report` is set.
     """
 
     report_wanted = Signal()
@@ -90,6 +87,7 @@ class ReviewDock(Page):
         self.annotate, self.empty = parts.annotate, parts.empty
         self._column.addWidget(parts, 1)
         self.onward = Onward(desk, self.reviewing, self.panel, self)
+        self.rings = JudgedRings(self.reviewing, self)
         with signals_blocked(self.panel), signals_blocked(self.browser):
             self.browser.order.setCurrentIndex(max(0, self.browser.order.findData(order)))
             self.browser.below.setChecked(below)
@@ -155,7 +153,7 @@ class ReviewDock(Page):
             self.viewer.status = "Open Review first: its keys act on what it shows."
 
     def _in_sight(self, act: Callable[[], object]) -> None:
-        """Do something to the target, if its mark is on the screen; else bring it there, and wait for the next key."""
+        """Do something to the target, if its mark is on the screen; else bring it there, for the next key."""
         if self.marker.in_view or not self.isVisible():
             self._in_front(act)
             return
@@ -172,8 +170,10 @@ class ReviewDock(Page):
     # Showing
 
     def _show_rows(self) -> None:
-        """Other candidates, another order or another field."""
+        """Other candidates, another order or another field: the target may have another number."""
+        self.panel.show_target()
         self._list_in_front.follow()
+        self._list_in_front.show_target()
         self.browser.show_orders()
         self._show_empty()
         self._show_name()
@@ -199,6 +199,7 @@ class ReviewDock(Page):
     def _show_target(self, move: bool) -> None:
         """Another target: mark it, go there, select it everywhere."""
         self.panel.show_target()
+        self._list_in_front.follow()
         self._list_in_front.show_target()
         self._show_empty()
         self._mark()
@@ -320,6 +321,8 @@ class ReviewDock(Page):
     def showEvent(self, event: QShowEvent | None) -> None:
         """Whatever was looked at last is looked at again."""
         super().showEvent(event)
+        if not self._down and not self.desk.is_closed:
+            self._mark()
         QTimer.singleShot(0, self._shown)
 
     def _shown(self) -> None:
