@@ -68,6 +68,8 @@ def test_a_click_in_the_second_look_then_back_then_a_key_judges_what_the_crossha
     assert shown == last
     strike(review, "mitosis", qtbot)
     assert judged(review) == {shown.place: "mitosis"}
+    rings = review.viewer.layers["field: detections"]
+    qtbot.waitUntil(lambda: sorted(rings.shown) == [False, True], timeout=5000)  # its ring is gone
     # Whatever is out of view is not judged: it is shown first.
     review.tabs.setCurrentIndex(0)
     before = one_thing(review)
