@@ -81,8 +81,8 @@ def test_a_click_in_the_second_look_then_back_then_a_key_judges_what_the_crossha
     assert one_thing(review) == before
     strike(review, "mimic", qtbot)
     assert judged(review) == {shown.place: "mitosis", before.place: "mimic"}
-    # A comparison is in the way of nobody who judges; the others of its field are left alone.
-    assert not review.panel.onwards["report"].isVisible()
+    # After the last one: where to go on.
+    assert review.panel.onwards["report"].isVisible()
     assert review.panel.onwards["second look"].isVisible()
     press(review.panel.onwards["second look"], qtbot)
     assert one_thing(review).origin == SECOND
