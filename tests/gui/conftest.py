@@ -157,6 +157,7 @@ def open_dock(make_napari_viewer: Any, detector: DarknessDetector, qtbot: Any) -
         Panel(dock.desk, {"Detect": dock})
         open_step(viewer, "Detect")
         dock.panel.toggles["score_map"].setChecked(True)  # off at first; here it is looked at as well
+        dock.panel.rule.advanced.setChecked(True)
         qtbot.wait(50)  # until the layout stands: a click needs a place
         return viewer, dock
 

@@ -192,6 +192,8 @@ class CompactMSSN(MSSN):
     there are too few figures.
     """
 
+    traced = ""
+
     def __init__(self) -> None:
         super().__init__()
         self.trunk = EfficientNetLite0()

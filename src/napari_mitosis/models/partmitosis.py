@@ -67,6 +67,7 @@ class CompactPartMitosis(nn.Module):
 
     stride = 4
     multiple = 32
+    traced = ""
     map_names = ("concentric", "strong")
 
     def __init__(self, form: str = PAPER_FORM) -> None:

@@ -12,7 +12,7 @@ import logging
 import os
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import metadata, resources
 from pathlib import Path
@@ -54,7 +54,8 @@ class DenseNetwork(Protocol):
 
     Notes
     -----
-    A network may set ``border_px``, how far it wants to see beyond the edge of the field (mirrored), and
+    A network may set ``traced``, the name of the part that another runtime may run (empty: all of its forward pass),
+    and ``border_px``, how far it wants to see beyond the edge of the field (mirrored), and
     ``selectable = True`` when `scores` takes ``only``, a selection of `map_names`.
     """
 
@@ -209,10 +210,18 @@ class Detector:
 
     For inference only: batch normalisations are folded into convolutions. To train on, build the network
     and load its weights (`weights.load_weights`).
+
+    Attributes
+    ----------
+    card : ModelCard
+    network : nn.Module
+    converted : dict of str to nn.Module
+        The same network as other runtimes run it (`inference.runtime`), filled when first needed.
     """
 
     card: ModelCard
     network: nn.Module
+    converted: dict[str, nn.Module] = field(default_factory=dict)
 
     @property
     def dense(self) -> DenseNetwork:
