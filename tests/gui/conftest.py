@@ -137,6 +137,7 @@ def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A journal, settings and a reader of the test's own: no test writes into those of a person."""
     monkeypatch.setenv("NAPARI_MITOSIS_JOURNAL", str(tmp_path / "journal.sqlite"))
     monkeypatch.setenv("NAPARI_MITOSIS_SETTINGS", str(tmp_path / "settings.json"))
+    monkeypatch.setenv("NAPARI_MITOSIS_COVERAGE", str(tmp_path / "coverage"))
     monkeypatch.delenv("NAPARI_MITOSIS_READER", raising=False)
 
 

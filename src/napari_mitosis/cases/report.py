@@ -27,6 +27,9 @@ from .count import Counted, Tally, in_words, tally
 from .pictures import overlay, thumbnail
 from .places import Place, case_hotspot
 
+LEAST_MM2 = 2.0
+"""Conventions ask for ten fields of view, which even the smallest microscopes make about so large."""
+
 SOFTWARE = f"napari-mitosis {__version__}"
 
 
@@ -152,6 +155,10 @@ def _numbers(total: Tally) -> dict[str, Any]:
         f"{name}: two of the counted figures stand {apart:.0f} um apart; are they one mitosis?"
         for name, _, _, apart in total.doubles
     ]
+    if total.area_mm2 and total.area_mm2 < LEAST_MM2:
+        warnings.append(
+            f"Only {total.area_mm2:.3f} mm² were counted, less than ten fields (2 mm²): the score says little."
+        )
     diameter = field_diameter_mm(total.area_mm2) if total.area_mm2 else 0.0
     return {
         "accepted": total.accepted,

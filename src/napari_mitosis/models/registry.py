@@ -105,6 +105,21 @@ class ExaminingNetwork(Protocol):
         ...
 
 
+@runtime_checkable
+class LearnsMimics(Protocol):
+    """A class that learns more from figures that a reader called mimics than that they are background."""
+
+    @staticmethod
+    def mimic_loss(
+        network: nn.Module,
+        pixels: Tensor,
+        centroids: Sequence[NDArray[np.float64]],
+        mimics: Sequence[NDArray[np.float64]],
+    ) -> Tensor:
+        """What is added to the loss of a batch; places (y, x) in pixels of each image, some beyond its edge."""
+        ...
+
+
 class DetectorClass(Protocol):
     """What a registered class offers.
 
