@@ -10,8 +10,6 @@ from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-import pytest
-
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "napari_mitosis"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -143,13 +141,9 @@ def upwards(path: Path) -> Iterator[str]:
             yield f"{relative(path)}:{line} imports {module}"
 
 
-GUI_CIRCLE = pytest.mark.xfail(strict=True, reason="desk-detect, annotating-tool: mend, then go")
-
-
-@pytest.mark.parametrize("with_gui", [False, pytest.param(True, marks=GUI_CIRCLE)], ids=["below gui", "gui"])
-def test_no_circle_of_files(with_gui: bool) -> None:
+def test_no_circle_of_files() -> None:
     """Nor inside a room: a reader can always begin with a file that needs none of its neighbours."""
-    names = {module_of(path): path for path in FILES if with_gui or part_of(path) != "gui"}
+    names = {module_of(path): path for path in FILES}
     graph = {
         name: needed_by(path, frozenset(names)) - {name}
         for name, path in names.items()

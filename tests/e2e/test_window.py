@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from napari_mitosis.datasets.samples import ANNOTATIONS_KEY, sample_folder
 from napari_mitosis.gui.layers import score_map
-from napari_mitosis.gui.panel.menu import open_step
+from napari_mitosis.gui.panel.dock import open_step
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ pytest.importorskip("napari")
 from napari_mitosis.decision.evidence import Evidence
 from napari_mitosis.fields.field import Field
 from napari_mitosis.gui.detect.dock import DetectDock
-from napari_mitosis.gui.panel.menu import open_step
+from napari_mitosis.gui.panel.dock import open_step
 from napari_mitosis.gui.panel.panel import Panel, panel_of
 from napari_mitosis.gui.panel.result_bar import ResultBar
 from napari_mitosis.inference.pipeline import Pipeline

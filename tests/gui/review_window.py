@@ -8,7 +8,7 @@ import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
-from napari_mitosis.gui.panel.menu import open_step
+from napari_mitosis.gui.panel.dock import open_step
 
 from .conftest import add_field, run_to_end
 

@@ -13,7 +13,8 @@ from qtpy.QtWidgets import QMenu, QWidget
 
 from napari_mitosis.datasets.samples import sample_folder
 from napari_mitosis.gui.app import open_window
-from napari_mitosis.gui.panel.menu import DOCK_NAME, MENU_NAME, open_panel
+from napari_mitosis.gui.panel.dock import DOCK_NAME, open_panel
+from napari_mitosis.gui.panel.menu import MENU_NAME
 from napari_mitosis.gui.panel.panel import Panel
 
 

@@ -12,7 +12,7 @@ import pytest
 from napari_mitosis.datasets.samples import hotspot
 from napari_mitosis.gui.compare.dock import CompareDock
 from napari_mitosis.gui.compare.layers import STYLES
-from napari_mitosis.gui.panel.menu import open_step
+from napari_mitosis.gui.panel.dock import open_step
 from napari_mitosis.models.registry import detector_class, list_cards, load_detector
 from napari_mitosis.models.weights import load_weights, publish
 

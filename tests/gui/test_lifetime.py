@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QThread
 
-from napari_mitosis.gui.panel.menu import DOCK_NAME, open_step
+from napari_mitosis.gui.panel.dock import DOCK_NAME, open_step
 from napari_mitosis.gui.panel.panel import panel_of
 from napari_mitosis.gui.worker import Workers
 from napari_mitosis.jobs import Job, Progress

@@ -15,7 +15,7 @@ from napari.layers import Points, Shapes
 from napari_mitosis.datasets.samples import hotspot
 from napari_mitosis.decision.evidence import Evidence
 from napari_mitosis.gui.detect.dock import DetectDock
-from napari_mitosis.gui.panel.menu import open_step
+from napari_mitosis.gui.panel.dock import open_step
 from napari_mitosis.gui.panel.panel import Panel
 from napari_mitosis.inference.pipeline import load_pipeline, split_verifier
 from napari_mitosis.jobs import Job

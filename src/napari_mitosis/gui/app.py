@@ -15,7 +15,7 @@ from ..fields.field import open_field
 from ..fields.npe2_reader import field_layer
 from ..inference.cache import EvidenceCache
 from .detect.dock import DetectDock
-from .panel.menu import open_panel
+from .panel.dock import open_panel
 from .panel.panel import Panel
 from .restore import Restore, evidence_folder, prune
 

@@ -80,7 +80,7 @@ class Annotating(QObject):
         self.coverage = CoverageWatch(desk, self)
         self.veil = Veil(desk, self.blind, self)
         self.peek = OverlayPeek(desk.viewer, self)
-        self.tool = ClickTool(self)
+        self.tool = ClickTool(self, self)
         self._watch = QTimer(self)
         self._watch.setInterval(WATCH_MS)
         self._watch.timeout.connect(self._watch_layers)

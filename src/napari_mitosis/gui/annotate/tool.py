@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from napari.layers import Layer
@@ -14,7 +14,8 @@ from ...errors import MitosisError
 from ...review.snap import snapped
 
 if TYPE_CHECKING:
-    from .annotating import Annotating
+    from ...review.blind import BlindReadings
+    from ..desk import Desk
     from .layer import AnnotationLayer
 
 NEAR_UM = 5.0
@@ -26,12 +27,33 @@ CLICK_PX = 4.0
 PAN = "pan_zoom"
 
 
+class Marking(Protocol):
+    """What a click needs: the field that is looked at, its figures, and how to mark, select and tell."""
+
+    desk: Desk
+    label: str
+    blind: BlindReadings
+
+    @property
+    def key(self) -> Any: ...
+
+    @property
+    def current(self) -> AnnotationLayer | None: ...
+
+    def mark(self, y_px: float, x_px: float, label: str) -> None: ...
+
+    def select(self, figure: str) -> None: ...
+
+    def say(self, text: str) -> None: ...
+
+
 class ClickTool(QObject):
     """A mode in which clicks on the canvas annotate the active field, whichever layer is active.
 
     Parameters
     ----------
-    annotating : Annotating
+    marking : Marking
+    parent : QObject
 
     Attributes
     ----------
@@ -44,10 +66,10 @@ class ClickTool(QObject):
 
     toggled = Signal(bool)
 
-    def __init__(self, annotating: Annotating) -> None:
-        super().__init__(annotating)
-        self._annotating = annotating
-        self._viewer = annotating.desk.viewer
+    def __init__(self, marking: Marking, parent: QObject) -> None:
+        super().__init__(parent)
+        self._marking = marking
+        self._viewer = marking.desk.viewer
         self._watched: Layer | None = None
         self._set_aside: list[Any] = []
         self.on = False
@@ -100,13 +122,13 @@ class ClickTool(QObject):
         """napari runs this on press, after each yield on a movement, and at last on release."""
         if event.button != 1 or set(event.modifiers) - {"Shift"}:
             return
-        figures, start = self._annotating.current, np.array(event.pos, dtype=np.float64)
+        figures, start = self._marking.current, np.array(event.pos, dtype=np.float64)
         if figures is None:
-            self._annotating.say("Open an RGB image to annotate; its journal is opened in a moment.")
+            self._marking.say("Open an RGB image to annotate; its journal is opened in a moment.")
             return
         figures.catch_up()  # the click before may not be drawn yet
         place = self._place(event)
-        label = "mimic" if "Shift" in event.modifiers else self._annotating.label
+        label = "mimic" if "Shift" in event.modifiers else self._marking.label
         figure = figures.near(*place, NEAR_UM)
         offset = (0.0, 0.0) if figure is None else _minus(figures.place(figure), place)
         moved = False
@@ -133,7 +155,7 @@ class ClickTool(QObject):
 
     def _place(self, event: Any) -> tuple[float, float]:
         """Where the mouse is, in pixels of the active field."""
-        owner = self._annotating.desk.fields.layer(str(self._annotating.key))
+        owner = self._marking.desk.fields.layer(str(self._marking.key))
         y, x = owner.world_to_data(event.position)[-2:]
         return float(y), float(x)
 
@@ -142,34 +164,34 @@ class ClickTool(QObject):
         return -0.5 <= y_px <= height - 0.5 and -0.5 <= x_px <= width - 0.5
 
     def _clicked(self, figures: AnnotationLayer, figure: str | None, place: tuple[float, float], label: str) -> None:
-        annotating = self._annotating
+        marking = self._marking
         if figure is None and not self._inside(figures, *place):
-            annotating.say("That click was beyond the field: nothing was marked.")
+            marking.say("That click was beyond the field: nothing was marked.")
             return
-        annotating.say("")
-        state = annotating.desk.session.current
+        marking.say("")
+        state = marking.desk.session.current
         if figure is None and self.snap and state is not None and state.result is not None:
-            if not annotating.blind.blind(annotating.key):
+            if not marking.blind.blind(marking.key):
                 place = snapped(state.result.evidence, *place)
             figure = figures.near(*place, NEAR_UM)
         if figure is None:
-            annotating.mark(*place, label)
+            marking.mark(*place, label)
         else:
-            annotating.select(figure)
+            marking.select(figure)
 
     def _drop(self, figures: AnnotationLayer, figure: str, y_px: float, x_px: float) -> None:
-        annotating = self._annotating
+        marking = self._marking
         if not self._inside(figures, y_px, x_px):
             figures.end_preview()
-            annotating.say("A figure lies within its field: it went back to where it was.")
+            marking.say("A figure lies within its field: it went back to where it was.")
             return
         try:
             figures.drop(figure, y_px, x_px)
-            annotating.select(figure)
-            annotating.say("")
+            marking.select(figure)
+            marking.say("")
         except MitosisError as error:
             figures.end_preview()
-            annotating.say(str(error))
+            marking.say(str(error))
 
 
 def _far(pos: Any, start: NDArray[np.float64]) -> bool:

@@ -1,51 +1,16 @@
-"""The panel in napari's menu: its steps are entries there, and opening one opens no second dock."""
+"""The steps of the panel in napari's menu."""
 
-from typing import Any
+from collections.abc import Callable
 
 import napari
-from qtpy.QtCore import QObject
-from qtpy.QtWidgets import QDockWidget, QMenu, QWidget
+from qtpy.QtWidgets import QMenu, QWidget
 
 from .panel import Panel
-
-PLUGIN = "napari-mitosis"
-WIDGET = "Mitosis panel"
-DOCK_NAME = f"{WIDGET} (Mitosis)"
-"""napari's own name for the dock of this contribution: its menu entry then finds it."""
 
 MENU_NAME = "mitosis_steps"
 
 
-def open_step(viewer: napari.Viewer, name: str) -> QWidget:
-    """Bring a step to the front; the panel is docked first where it is not. Returns the step's page."""
-    panel = open_panel(viewer)
-    return panel.show_step(name)
-
-
-def open_panel(viewer: napari.Viewer) -> Panel:
-    """Bring the panel to the front, docked on the right where it is not docked yet."""
-    from .dock import PanelDock
-
-    holder: Any = viewer.window.dock_widgets.get(DOCK_NAME)
-    if holder is None:
-        holder = PanelDock(viewer)
-        viewer.window.add_dock_widget(holder, name=DOCK_NAME, area="right", add_vertical_stretch=False)
-    panel: Panel = holder.panel
-    raise_dock(holder)
-    return panel
-
-
-def raise_dock(widget: QWidget) -> None:
-    """Bring the dock that holds a widget to the front."""
-    holder: QObject | None = widget
-    while holder is not None and not isinstance(holder, QDockWidget):
-        holder = holder.parent()
-    if holder is not None:
-        holder.show()
-        holder.raise_()
-
-
-def add_menu(viewer: napari.Viewer, panel: Panel) -> QMenu:
+def add_menu(viewer: napari.Viewer, panel: Panel, open_step: Callable[[napari.Viewer, str], QWidget]) -> QMenu:
     """Add the steps to the Plugins menu, once; the step in front is checked."""
     plugins: QMenu = viewer.window.plugins_menu
     known: QMenu | None = plugins.findChild(QMenu, MENU_NAME)
@@ -60,36 +25,3 @@ def add_menu(viewer: napari.Viewer, panel: Panel) -> QMenu:
     plugins.addSeparator()
     plugins.addMenu(menu)
     return menu
-
-
-# What the manifest names: each opens the panel at one step.
-
-
-def fields(viewer: napari.Viewer) -> None:
-    """Open the panel at its list of fields."""
-    open_step(viewer, "Fields")
-
-
-def detect(viewer: napari.Viewer) -> None:
-    """Open the panel where a network looks."""
-    open_step(viewer, "Detect")
-
-
-def review(viewer: napari.Viewer) -> None:
-    """Open the panel where candidates are judged."""
-    open_step(viewer, "Review")
-
-
-def report(viewer: napari.Viewer) -> None:
-    """Open the panel where the case is counted."""
-    open_step(viewer, "Report")
-
-
-def train(viewer: napari.Viewer) -> None:
-    """Open the panel where a model learns."""
-    open_step(viewer, "Train")
-
-
-def compare(viewer: napari.Viewer) -> None:
-    """Open the panel where models are compared."""
-    open_step(viewer, "Compare")
