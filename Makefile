@@ -12,7 +12,7 @@ export VENV TORCH PYTHON
 export QT_API = pyqt6
 
 .DEFAULT_GOAL := help
-.PHONY: help run test setup setup-dev system system-test lint types pytest build clean
+.PHONY: help run test setup setup-dev system system-test lint types pytest attack build clean
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
@@ -42,6 +42,10 @@ types:
 
 pytest:
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=15
+
+# The whole attack of tests/attack, an hour or more; SCALE=0.1 runs a tenth of it.
+attack:
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.attack --scale $(or $(SCALE),1)
 
 build:
 	$(BIN)/python -m build

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# Drawn networks are not worth converting; what the other runtime sees has tests of its own (contract/test_runtimes.py).
+os.environ.setdefault("NAPARI_MITOSIS_RUNTIME", "torch")
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

@@ -35,11 +35,12 @@ QT = frozenset({"napari", "magicgui", "qtpy", "superqt", "pyqtgraph", "qtawesome
 MAY_TORCH = frozenset({"models", "inference", "training", "finetune"})
 FINETUNE_WITHOUT_TORCH = frozenset(
     {"__init__", "plan", "journal", "folds", "child_rule", "gate", "outcome", "publish"}
-    | {"budget", "held_out", "propose"}
+    | {"budget", "held_out", "propose", "follow_up"}
     | {"runs", "watch", "claim", "client", "lock", "process"}  # `process` imports torch once it trains
 )
 FINETUNE_WITH_TORCH = frozenset(
-    {"looking", "material", "tune", "job", "features", "look_for", "simulated_reader", "reader_protocol"}
+    {"looking", "material", "tune", "job", "features", "look_for", "reference_figures", "check_adopted"}
+    | {"simulated_reader", "reader_protocol"}
 )
 # The command line opens the window; nothing else outside gui/ knows that there is one.
 LAUNCHER = "napari_mitosis.gui.app"

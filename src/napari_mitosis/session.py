@@ -276,6 +276,11 @@ class Session:
         if state.field.mpp != mpp:
             self.replace_field(key, state.field.with_mpp(mpp))
 
+    def rename(self, key: Hashable, name: str) -> None:
+        """Call an open field by another name; what was seen in it stays."""
+        state = self._fields[key]
+        state.field = state.field.renamed(name)
+
     def replace_field(self, key: Hashable, field: Field) -> None:
         """The pixels or the um/px of an open field are others now; its results are dropped."""
         state = self._fields[key]

@@ -16,6 +16,9 @@ pytest.importorskip("napari")
 from napari_mitosis.decision.evidence import Evidence
 from napari_mitosis.fields.field import Field
 from napari_mitosis.gui.detect.dock import DetectDock
+from napari_mitosis.gui.panel.menu import open_step
+from napari_mitosis.gui.panel.panel import Panel, panel_of
+from napari_mitosis.gui.panel.result_bar import ResultBar
 from napari_mitosis.inference.pipeline import Pipeline
 from napari_mitosis.jobs import Job, Progress
 from napari_mitosis.models.card import Measure, ModelCard
@@ -134,6 +137,7 @@ def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A journal, settings and a reader of the test's own: no test writes into those of a person."""
     monkeypatch.setenv("NAPARI_MITOSIS_JOURNAL", str(tmp_path / "journal.sqlite"))
     monkeypatch.setenv("NAPARI_MITOSIS_SETTINGS", str(tmp_path / "settings.json"))
+    monkeypatch.setenv("NAPARI_MITOSIS_COVERAGE", str(tmp_path / "coverage"))
     monkeypatch.delenv("NAPARI_MITOSIS_READER", raising=False)
 
 
@@ -151,7 +155,10 @@ def open_dock(make_napari_viewer: Any, detector: DarknessDetector, qtbot: Any) -
     def opened(show: bool = True, cards: list[ModelCard] | None = None) -> Any:
         viewer = make_napari_viewer(show=show)
         dock = DetectDock(viewer, Session(detector.load), [card()] if cards is None else cards)
-        viewer.window.add_dock_widget(dock, name="Detect mitoses", area="right")
+        Panel(dock.desk, {"Detect": dock})
+        open_step(viewer, "Detect")
+        dock.panel.toggles["score_map"].setChecked(True)  # off at first; here it is looked at as well
+        dock.panel.rule.advanced.setChecked(True)
         qtbot.wait(50)  # until the layout stands: a click needs a place
         return viewer, dock
 
@@ -190,3 +197,8 @@ def settle(qtbot: Any, dock: DetectDock) -> None:
 def camera_of(viewer: Any) -> Any:
     """The camera, wherever this napari keeps it."""
     return getattr(viewer, "scene", viewer).camera
+
+
+def bar(dock: Any) -> ResultBar:
+    """The result bar above a page."""
+    return panel_of(dock.viewer).result_bar

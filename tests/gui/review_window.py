@@ -8,6 +8,8 @@ import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
+from napari_mitosis.gui.panel.menu import open_step
+
 from .conftest import add_field, run_to_end
 
 
@@ -25,7 +27,7 @@ def many_discs(count: int, columns: int = 10, step: int = 64) -> np.ndarray:
 
 def open_review(viewer: Any, qtbot: Any) -> Any:
     """The review dock, as napari's menu opens it; back when it is to be seen."""
-    _, dock = viewer.window.add_plugin_dock_widget("napari-mitosis", "Review")
+    dock: Any = open_step(viewer, "Review")
     qtbot.waitUntil(dock.isVisible, timeout=10_000)
     qtbot.waitUntil(lambda: dock.reviewing.key is None or dock.desk.current is not None, timeout=20_000)
     return dock

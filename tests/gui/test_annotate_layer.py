@@ -186,7 +186,7 @@ def test_closing_the_field_or_the_dock_takes_the_layer_away(bench: Any, qtbot: A
     viewer.layers.remove(field)
     qtbot.waitUntil(lambda: first not in viewer.layers, timeout=3000)
     assert second in viewer.layers
-    dock.shutdown()
+    dock.desk.shutdown()
     assert second not in viewer.layers, "without a journal behind it, a layer would take edits that are lost"
 
 

@@ -1,88 +1,169 @@
-"""What the ``napari-mitosis`` command opens."""
+"""What the ``napari-mitosis`` command opens: one panel, from the window's first size to its last step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from qtpy.QtOpenGLWidgets import QOpenGLWidget
+from qtpy.QtWidgets import QMenu, QWidget
 
 from napari_mitosis.datasets.samples import sample_folder
-from napari_mitosis.gui.app import open_window, raise_dock
-from napari_mitosis.gui.review.dock import ReviewDock
+from napari_mitosis.gui.app import open_window
+from napari_mitosis.gui.panel.menu import DOCK_NAME, MENU_NAME, open_panel
+from napari_mitosis.gui.panel.panel import Panel
 
 
 @pytest.fixture
-def opened(make_napari_viewer: Any, qtbot: Any) -> Iterator[list[Any]]:
-    """Windows to close after the test."""
-    windows: list[Any] = []
-    yield windows
-    for viewer, dock in windows:
-        dock.shutdown()
+def opened(qtbot: Any) -> Iterator[Callable[..., tuple[Any, Panel]]]:
+    """Opens windows, and closes them after the test."""
+    windows: list[tuple[Any, Panel]] = []
+
+    def opener(*paths: Path, **options: Any) -> tuple[Any, Panel]:
+        viewer, panel = open_window(list(paths), **{"detect": False, **options})
+        windows.append((viewer, panel))
+        viewer.show()
+        qtbot.wait(100)
+        return viewer, panel
+
+    yield opener
+    for viewer, panel in windows:
+        panel.desk.shutdown()
         viewer.close()
 
 
-def test_without_files_the_sample_opens(opened: list[Any]) -> None:
-    viewer, dock = open_window([], detect=False)
-    opened.append((viewer, dock))
-    assert [layer.name for layer in viewer.layers] == ["hotspot"]
-    assert not dock.running
+def canvas_of(panel: Panel) -> QOpenGLWidget:
+    canvases = [one for one in panel.desk.window.findChildren(QOpenGLWidget) if one.isVisible()]
+    return max(canvases, key=lambda one: one.width() * one.height())
 
 
-def test_files_open_and_bad_ones_are_told_of(opened: list[Any], tmp_path: Path) -> None:
+def test_without_files_a_card_says_what_to_do_and_a_sample_is_one_click_away(opened: Any, qtbot: Any) -> None:
+    viewer, panel = opened()
+    page = panel.pages["Fields"]
+    assert panel.step == "Fields"
+    assert page.welcome.isVisible()
+    assert not panel.result_bar.isVisible()
+    page.welcome.samples["quiet"].click()
+    assert [layer.name for layer in viewer.layers] == ["quiet"]
+    assert not page.welcome.isVisible()
+    assert panel.result_bar.field.text() == "quiet"
+    qtbot.waitUntil(lambda: page.list.rowCount() == 1 and not page.list.item(0, 0).icon().isNull(), timeout=10_000)
+
+
+def test_files_open_and_bad_ones_are_told_of(opened: Any, tmp_path: Path) -> None:
     bad = tmp_path / "bad.tif"
     bad.write_text("no image")
-    viewer, dock = open_window([bad, sample_folder() / "quiet.tif"], detect=False, mpp=0.3)
-    opened.append((viewer, dock))
+    viewer, panel = opened(bad, sample_folder() / "quiet.tif", mpp=0.3)
     assert [layer.name for layer in viewer.layers] == ["quiet"]
-    assert dock.session.current.field.mpp == pytest.approx(0.3)
-    assert "bad.tif" in dock.panel.message.text()
+    assert panel.desk.session.current.field.mpp == pytest.approx(0.3)
+    assert "bad.tif" in panel.page("Detect").panel.message.text()
 
 
-def test_a_detection_is_started(opened: list[Any], qtbot: Any) -> None:
-    viewer, dock = open_window([sample_folder() / "quiet.tif"], detect=True)
-    opened.append((viewer, dock))
+def test_a_detection_is_started(opened: Any, qtbot: Any) -> None:
+    viewer, panel = opened(sample_folder() / "quiet.tif", detect=True)
+    dock = panel.page("Detect")
     qtbot.waitUntil(lambda: dock.running, timeout=10_000)
     qtbot.waitUntil(lambda: not dock.running, timeout=120_000)
     assert "quiet: detections" in viewer.layers
+    assert "quiet: score map" not in viewer.layers, "tissue is not covered before somebody asks for it"
 
 
-def test_the_docks_are_tabs_and_those_behind_are_built_when_they_are_looked_at(opened: list[Any], qtbot: Any) -> None:
-    from qtpy.QtWidgets import QTabBar
-
-    viewer, dock = open_window([], detect=False)
-    opened.append((viewer, dock))
-    viewer.show()
-    qtbot.wait(300)
-    titles = ["Detect", "Review", "Train"]
-    bars = [bar for bar in dock.window().findChildren(QTabBar) if bar.count() == 3]
-    tabs = next(bar for bar in bars if [bar.tabText(at) for at in range(3)] == titles)
-    assert tabs.tabText(tabs.currentIndex()) == "Detect"
-    review, train = (viewer.window.dock_widgets[f"{name} (napari-mitosis)"] for name in titles[1:])
-    assert review.content is None
-    assert train.content is None
-    width = dock.parent().width()
-    tabs.setCurrentIndex(1)
-    qtbot.waitUntil(lambda: isinstance(review.content, ReviewDock), timeout=20_000)
-    assert review.content.desk is dock.desk
-    assert train.content is None
+def test_no_step_makes_the_window_grow_and_the_image_keeps_most_of_it(opened: Any, qtbot: Any) -> None:
+    _viewer, panel = opened(sample_folder() / "quiet.tif")
+    window = panel.desk.window
+    window.resize(1366, 768)
     qtbot.wait(100)
-    assert review.parent().width() == width  # the canvas does not jump
-    # napari's own menu brings the same dock to the front, not a second one.
-    _, same = viewer.window.add_plugin_dock_widget("napari-mitosis", "Review")
-    assert same is review
+    for name in panel.steps:
+        page = panel.show_step(name)
+        qtbot.wait(120)
+        assert (window.width(), window.height()) == (1366, 768), name
+        assert canvas_of(panel).width() > 1366 / 2, name
+        holder = panel.stack.currentWidget().viewport()
+        assert page.minimumSizeHint().width() <= holder.width(), f"{name} is cut at its side"
+    assert not [dock for dock in window.findChildren(QWidget) if dock.objectName() == "layer list" and dock.isVisible()]
+    panel.layers.click()
+    assert [dock for dock in window.findChildren(QWidget) if dock.objectName() == "layer list" and dock.isVisible()]
 
 
-def test_a_closed_review_gives_its_keys_back(opened: list[Any], qtbot: Any) -> None:
-    viewer, dock = open_window([], detect=False)
-    opened.append((viewer, dock))
-    viewer.show()
-    review = viewer.window.dock_widgets["Review (napari-mitosis)"]
-    raise_dock(review)
-    qtbot.waitUntil(lambda: isinstance(review.content, ReviewDock), timeout=20_000)
-    assert any(str(key) == "G" for key in viewer.keymap)
-    content = review.content
-    viewer.window.remove_dock_widget(review)
-    assert content.parent() is None
-    assert not any(str(key) == "G" for key in viewer.keymap)
+def test_menu_and_steps_know_each_other_and_nothing_opens_twice(opened: Any, qtbot: Any) -> None:
+    viewer, panel = opened()
+    menu = viewer.window.plugins_menu.findChild(QMenu, MENU_NAME)
+    entries = {action.text(): action for action in menu.actions()}
+    assert list(entries) == list(panel.steps)
+    docks = set(viewer.window.dock_widgets)
+    for name, entry in entries.items():
+        entry.trigger()
+        assert panel.step == name
+        assert [other for other, action in entries.items() if action.isChecked()] == [name]
+    panel.buttons["Review"].click()
+    assert entries["Review"].isChecked()
+    # napari's own entry knows the same dock: it is checked, and hides it and shows it.
+    own = next(action for action in viewer.window.plugins_menu.actions() if action.text() == DOCK_NAME)
+    viewer.window.plugins_menu.aboutToShow.emit()
+    assert own.isChecked()
+    for _ in range(2):
+        own.trigger()
+    assert set(viewer.window.dock_widgets) == docks
+    assert panel.isVisible()
+    # Closed with the x, it comes back as it was.
+    pages = dict(panel.pages)
+    viewer.window.remove_dock_widget(viewer.window.dock_widgets[DOCK_NAME])
+    assert open_panel(viewer) is panel
+    qtbot.waitUntil(panel.isVisible)
+    assert panel.step == "Review"
+    assert panel.pages == pages
+    assert len(viewer.window.plugins_menu.findChildren(QMenu, MENU_NAME)) == 1
+
+
+def zoomed(viewer: Any) -> tuple[float, ...]:
+    camera = getattr(viewer, "scene", viewer).camera
+    return (*(float(value) for value in camera.center[-2:]), float(camera.zoom))
+
+
+def test_a_field_fits_the_canvas_and_its_view_is_kept(opened: Any, qtbot: Any) -> None:
+    viewer, panel = opened(sample_folder() / "quiet.tif", sample_folder() / "mimics.tif")
+    canvas, camera = canvas_of(panel), getattr(viewer, "scene", viewer).camera
+
+    def fits() -> bool:
+        height = 1024 * camera.zoom * viewer.layers["quiet"].scale[-1]
+        return 0.85 * min(canvas.width(), canvas.height()) < height <= min(canvas.width(), canvas.height())
+
+    panel.desk.fields.choose(next(iter(panel.desk.fields)))
+    qtbot.waitUntil(fits)
+    panel.desk.window.resize(1200, 700)
+    qtbot.waitUntil(fits)
+    camera.zoom, camera.center = 6.0, (40.0, 60.0)
+    panel.keys.step(1)
+    qtbot.wait(50)
+    qtbot.waitUntil(fits)
+    panel.keys.step(-1)
+    qtbot.waitUntil(lambda: zoomed(viewer) == pytest.approx((40.0, 60.0, 6.0)))
+    viewer.reset_view()
+    qtbot.waitUntil(fits)
+
+
+def test_typing_the_pixel_size_leaves_the_image_where_it_is_and_is_remembered(
+    opened: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    for name in ("one.png", "two.png"):
+        Image.open(sample_folder() / "quiet.tif").crop((0, 0, 400, 300 + len(name))).save(tmp_path / name)
+    viewer, panel = opened(tmp_path / "one.png")
+    row = panel.page("Detect").panel.pixel_size
+    assert row.isVisible()
+    qtbot.wait(50)
+    before = zoomed(viewer)[2]
+    row.usual.click()
+    assert panel.desk.session.current.field.mpp == 0.25
+    qtbot.wait(50)
+    assert zoomed(viewer)[2] * 0.25 == pytest.approx(before)
+    assert not row.isVisible()
+    qtbot.waitUntil(lambda: len(panel.desk.workers) == 0, timeout=10_000)
+    # The same pixels under another name, in another window.
+    (tmp_path / "later").mkdir()
+    copy = (tmp_path / "one.png").rename(tmp_path / "later" / "renamed.png")
+    _, later = opened(copy)
+    qtbot.waitUntil(lambda: later.desk.session.current.field.mpp == 0.25, timeout=10_000)

@@ -12,6 +12,7 @@ import pytest
 from napari_mitosis.datasets.samples import hotspot
 from napari_mitosis.gui.compare.dock import CompareDock
 from napari_mitosis.gui.compare.layers import STYLES
+from napari_mitosis.gui.panel.menu import open_step
 from napari_mitosis.models.registry import detector_class, list_cards, load_detector
 from napari_mitosis.models.weights import load_weights, publish
 
@@ -124,7 +125,6 @@ def test_any_two_detectors_look_different() -> None:
     assert len({look.colour for look in STYLES}) == len({look.symbol for look in STYLES}) == len(STYLES) >= 6
 
 
-def test_napari_opens_the_dock_from_its_menu(make_napari_viewer: Any) -> None:
-    _, dock = make_napari_viewer().window.add_plugin_dock_widget("napari-mitosis", "Compare detectors")
-    assert any(name.startswith("segmitos@") for name in dock.checks)
-    dock.shutdown()
+def test_it_is_a_step_of_the_panel(make_napari_viewer: Any) -> None:
+    page: Any = open_step(make_napari_viewer(), "Compare")
+    assert any(name.startswith("segmitos@") for name in page.checks)

@@ -31,17 +31,13 @@ def journal_path() -> Path:
     return Path(os.environ["NAPARI_MITOSIS_JOURNAL"])
 
 
-def test_the_desk_of_the_open_dock_else_of_a_new_one(make_napari_viewer: Any, qtbot: Any) -> None:
-    viewer = make_napari_viewer(show=True)
+def test_one_desk_for_each_viewer(make_napari_viewer: Any) -> None:
+    viewer, other = make_napari_viewer(), make_napari_viewer()
     assert open_desk(viewer) is None
     desk = desk_of(viewer)
-    docks = [one for one in viewer.window.dock_widgets.values() if isinstance(one, DetectDock)]
-    assert [dock.desk for dock in docks] == [desk]
     assert desk_of(viewer) is open_desk(viewer) is desk
-    viewer.window.remove_dock_widget(docks[0])
-    assert desk.is_closed
-    assert open_desk(viewer) is None
-    docks[0].deleteLater()
+    assert DetectDock(viewer).desk is CompareDock(viewer).desk is desk
+    assert desk_of(other) is not desk
 
 
 def test_nothing_is_opened_before_it_is_needed(open_dock: Any, qtbot: Any) -> None:
@@ -200,10 +196,7 @@ def test_another_process_writes_too(open_dock: Any, qtbot: Any) -> None:
 def test_compare_uses_what_the_detect_dock_saw(detected: Any, qtbot: Any) -> None:
     viewer, dock = detected
     compare = CompareDock(viewer)
-    viewer.window.add_dock_widget(compare, name="Compare detectors", area="right")
     assert compare.cache is dock.session.cache
-    viewer.window.remove_dock_widget(compare)
-    compare.deleteLater()
 
 
 def test_closing_with_actions_in_memory_writes_them(open_dock: Any, qtbot: Any) -> None:
@@ -218,9 +211,8 @@ def test_closing_with_actions_in_memory_writes_them(open_dock: Any, qtbot: Any) 
     blocker.execute("ROLLBACK")
     blocker.close()
     qtbot.wait(600)  # an attempt that took long rests a while
-    viewer.window.remove_dock_widget(dock)
+    dock.desk.shutdown()
     assert len(Journal(journal_path()).actions()) == 2
-    dock.deleteLater()
 
 
 def test_detecting_is_asked_for_at_the_desk(open_dock: Any, qtbot: Any) -> None:

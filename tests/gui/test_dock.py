@@ -15,7 +15,7 @@ from napari_mitosis.decision.decide import decide
 from napari_mitosis.gui.detect.run_panel import time_left
 from napari_mitosis.jobs import Progress
 
-from .conftest import DarknessDetector, add_field, camera_of, card, drawn_field, press, run_to_end, settle
+from .conftest import DarknessDetector, add_field, bar, camera_of, card, drawn_field, press, run_to_end, settle
 
 
 def points(viewer: Any, name: str = "field") -> Points:
@@ -33,11 +33,11 @@ def test_one_button_makes_everything(detected: Any) -> None:
     assert set(layer.features["label"]) == {"mitosis"}
     found = {tuple(np.round(yx).astype(int)) for yx in layer.data}
     assert found == {(60, 80), (180, 250), (120, 160)}
-    assert dock.panel.summary.count.text() == "3"
+    assert bar(dock).count.text() == "3"
     area_mm2 = 256 * 320 * 0.25**2 / 1e6
-    assert dock.panel.summary.density.text() == f"{3 / area_mm2:.1f} / mm²"
+    assert bar(dock).density.text() == f"{3 / area_mm2:.1f} / mm²"
     # The exact Poisson interval of a count of 3 is 0.62 to 8.77.
-    assert f"{0.6187 / area_mm2:.1f}–{8.7673 / area_mm2:.1f}" in dock.panel.summary.interval.text()
+    assert f"{0.6187 / area_mm2:.1f}–{8.7673 / area_mm2:.1f}" in bar(dock).interval.text()
 
 
 def test_sliders_move_the_count_and_never_the_network(detected: Any, detector: DarknessDetector, qtbot: Any) -> None:
@@ -48,7 +48,7 @@ def test_sliders_move_the_count_and_never_the_network(detected: Any, detector: D
         rule.score.setValue(score)
         settle(qtbot, dock)
         counts.append(len(layer.data))
-        assert dock.panel.summary.count.text() == str(len(layer.data)) == str(len(layer.features))
+        assert bar(dock).count.text() == str(len(layer.data)) == str(len(layer.features))
         result = dock.session.current.result
         again = decide(result.evidence, rule.rule)
         assert np.array_equal(layer.data, again[["y_px", "x_px"]].to_numpy())
@@ -176,7 +176,7 @@ def test_a_deleted_detections_layer_stays_away(detected: Any, qtbot: Any) -> Non
     dock.panel.rule.score.setValue(0.72)
     settle(qtbot, dock)
     assert "field: detections" not in viewer.layers
-    assert dock.panel.summary.count.text() == "1"
+    assert bar(dock).count.text() == "1"
 
 
 def test_disabled_controls_say_why(open_dock: Any, qtbot: Any) -> None:
@@ -204,20 +204,22 @@ def test_without_a_model_it_says_so(open_dock: Any) -> None:
 def test_the_pixel_size_can_be_given(open_dock: Any, qtbot: Any) -> None:
     viewer, dock = open_dock()
     layer = add_field(viewer, mpp=None)
-    assert dock.panel.mpp.text() == "unknown"
-    dock.panel.mpp.setValue(0.25)
+    assert dock.panel.pixel_size.isVisible()
+    assert bar(dock).mpp.text() == "µm/px unknown"
+    dock.panel.pixel_size.mpp.setValue(0.25)
     assert tuple(layer.scale) == (0.25, 0.25)
     assert [str(unit) for unit in layer.units] == ["micrometer", "micrometer"]
     run_to_end(dock, qtbot)
-    assert dock.panel.summary.count.text() == "3"
-    assert "0.005 mm²" in dock.panel.dimensions.text()
+    assert bar(dock).count.text() == "3"
+    assert "0.005 mm²" in bar(dock).interval.text()
+    assert dock.panel.pixel_size.isHidden()
     # Another size: what was seen at the old one is dropped with its layers.
-    dock.panel.mpp.setValue(0.5)
+    dock.panel.pixel_size.mpp.setValue(0.5)
     qtbot.waitUntil(lambda: [one.name for one in viewer.layers] == ["field"])
-    assert dock.panel.summary.count.text() == "–"
+    assert bar(dock).count.text() == "–"
     # napari's own controls count as well.
     layer.scale = (0.3, 0.3)
-    assert dock.panel.mpp.value() == pytest.approx(0.3)
+    assert dock.panel.pixel_size.mpp.value() == pytest.approx(0.3)
 
 
 def test_the_card_tells_origin_figures_and_terms(open_dock: Any, qtbot: Any) -> None:
@@ -263,7 +265,7 @@ def test_progress_is_shown_and_cancel_works(open_dock: Any, detector: DarknessDe
     assert not panel.progress.isVisible()
     assert [one.name for one in viewer.layers] == ["field"]
     run_to_end(dock, qtbot)
-    assert dock.panel.summary.count.text() == "3"
+    assert bar(dock).count.text() == "3"
 
 
 def test_a_failed_run_says_why(open_dock: Any, detector: DarknessDetector, qtbot: Any) -> None:
@@ -275,7 +277,7 @@ def test_a_failed_run_says_why(open_dock: Any, detector: DarknessDetector, qtbot
     assert dock.panel.message.isVisible()
     detector.error = None
     run_to_end(dock, qtbot)
-    assert dock.panel.summary.count.text() == "3"
+    assert bar(dock).count.text() == "3"
     assert not dock.panel.message.isVisible()
 
 
@@ -310,7 +312,7 @@ def test_the_dock_fits_its_width(detected: Any, qtbot: Any) -> None:
     viewer.window.resize(1280, 800)
     qtbot.wait(100)
     assert dock.panel.width() <= dock.width()
-    for part in (dock.panel.summary, dock.panel.run_panel, dock.panel.rule):
+    for part in (dock.panel.run_panel, dock.panel.rule):
         assert part.geometry().right() < dock.width()
 
 
@@ -328,8 +330,7 @@ def test_it_opens_without_torch() -> None:
 
 def test_napari_opens_the_dock_from_its_menu(make_napari_viewer: Any) -> None:
     viewer = make_napari_viewer()
-    _, dock = viewer.window.add_plugin_dock_widget("napari-mitosis", "Detect mitoses")
+    _, holder = viewer.window.add_plugin_dock_widget("napari-mitosis", "Mitosis panel")
     add_field(viewer, drawn_field())
-    assert len(dock.session) == 1
-    assert dock.panel.field.currentText() == "field"
-    dock.shutdown()
+    assert len(holder.panel.desk.session) == 1
+    assert holder.panel.result_bar.field.text() == "field"

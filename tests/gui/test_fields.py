@@ -8,9 +8,9 @@ import pytest
 
 from napari_mitosis.datasets.samples import sample_folder
 from napari_mitosis.fields.npe2_reader import field_layer, read_fields
-from napari_mitosis.gui.layers import field_of_layer, layer_mpp
+from napari_mitosis.gui.field_layer import field_of_layer, layer_mpp
 
-from .conftest import DarknessDetector, add_field, drawn_field, press, run_to_end, settle
+from .conftest import DarknessDetector, add_field, bar, drawn_field, press, run_to_end, settle
 
 ONE_DISC = ((100, 100, 14, 20),)
 
@@ -32,22 +32,21 @@ def visible(viewer: Any) -> set[str]:
 
 def test_switching_shows_the_other_results(two: Any, detector: DarknessDetector, qtbot: Any) -> None:
     viewer, dock = two
-    assert dock.panel.summary.count.text() == "1"
+    assert bar(dock).count.text() == "1"
     assert visible(viewer) == {"second", "second: score map", "second: detections"}
     dock.panel.rule.score.setValue(0.99)
     settle(qtbot, dock)
-    assert dock.panel.summary.count.text() == "0"
+    assert bar(dock).count.text() == "0"
 
     viewer.layers.selection.active = viewer.layers["first"]
-    assert dock.panel.field.currentText() == "first"
-    assert dock.panel.summary.count.text() == "3"
+    assert bar(dock).field.text() == "first"
+    assert bar(dock).count.text() == "3"
     assert dock.panel.rule.score.value() == pytest.approx(0.4), "the rule is the field's own"
     assert visible(viewer) == {"first", "first: score map", "first: detections"}
 
-    dock.panel.field.setCurrentIndex(dock.panel.field.findText("second"))
-    dock.panel.field.activated.emit(dock.panel.field.currentIndex())
+    press(bar(dock).next, qtbot)
     assert viewer.layers.selection.active is viewer.layers["second"]
-    assert dock.panel.summary.count.text() == "0"
+    assert bar(dock).count.text() == "0"
     assert dock.panel.rule.score.value() == pytest.approx(0.99)
     assert detector.looks == 2
 
@@ -55,7 +54,7 @@ def test_switching_shows_the_other_results(two: Any, detector: DarknessDetector,
 def test_a_result_layer_stands_for_its_field(two: Any) -> None:
     viewer, dock = two
     viewer.layers.selection.active = viewer.layers["first: detections"]
-    assert dock.panel.field.currentText() == "first"
+    assert bar(dock).field.text() == "first"
 
 
 def test_a_run_lands_in_the_field_it_was_started_in(open_dock: Any, detector: DarknessDetector, qtbot: Any) -> None:
@@ -68,7 +67,7 @@ def test_a_run_lands_in_the_field_it_was_started_in(open_dock: Any, detector: Da
     assert "first" in dock.panel.run_panel.run.toolTip(), "the button says what it waits for"
     detector.gate.set()
     qtbot.waitUntil(lambda: not dock.running)
-    assert dock.panel.summary.count.text() == "–"
+    assert bar(dock).count.text() == "–"
     assert viewer.layers.selection.active is second
     assert visible(viewer) == {"second"}
     assert len(viewer.layers["first: detections"].data) == 3
@@ -81,11 +80,11 @@ def test_a_slider_moved_just_before_switching_stays_in_its_field(two: Any, qtbot
     dock.panel.rule.score.setValue(0.99)
     viewer.layers.selection.active = viewer.layers["first"]
     settle(qtbot, dock)
-    assert dock.panel.summary.count.text() == "3"
+    assert bar(dock).count.text() == "3"
     assert dock.session.current.rule.min_score == pytest.approx(0.4)
     viewer.layers.selection.active = viewer.layers["second"]
     assert dock.session.current.rule.min_score == pytest.approx(0.99)
-    assert dock.panel.summary.count.text() == "0"
+    assert bar(dock).count.text() == "0"
 
 
 def test_in_the_grid_all_fields_stay_visible(two: Any) -> None:
@@ -105,9 +104,8 @@ def test_fields_are_found_when_the_dock_comes_later(make_napari_viewer: Any, det
     add_field(viewer, name="first")
     add_field(viewer, name="second")
     dock = DetectDock(viewer, Session(detector.load), [card()])
-    viewer.window.add_dock_widget(dock)
-    assert [dock.panel.field.itemText(i) for i in range(dock.panel.field.count())] == ["first", "second"]
-    assert dock.panel.field.currentText() == "second"
+    assert [dock.session[key].field.name for key in dock.session] == ["first", "second"]
+    assert bar(dock).field.text() == "second"
 
 
 def test_the_readers_field_is_used_as_it_is(make_napari_viewer: Any) -> None:

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QThread
 
+from napari_mitosis.gui.panel.menu import DOCK_NAME, open_step
+from napari_mitosis.gui.panel.panel import panel_of
 from napari_mitosis.gui.worker import Workers
 from napari_mitosis.jobs import Job, Progress
 
-from .conftest import DarknessDetector, add_field, camera_of, press, run_to_end, settle
+from .conftest import DarknessDetector, add_field, bar, camera_of, press, run_to_end, settle
 
 
 def start_and_hold(dock: Any, detector: DarknessDetector, qtbot: Any) -> Any:
@@ -23,7 +25,7 @@ def start_and_hold(dock: Any, detector: DarknessDetector, qtbot: Any) -> Any:
     detector.tiles_started.clear()
     press(dock.panel.run_panel.run, qtbot)
     qtbot.waitUntil(detector.tiles_started.is_set, timeout=20000)
-    return dock._run
+    return dock.runs.thread_of_run
 
 
 def test_deleting_the_field_in_the_middle_of_a_run(open_dock: Any, detector: DarknessDetector, qtbot: Any) -> None:
@@ -39,7 +41,7 @@ def test_deleting_the_field_in_the_middle_of_a_run(open_dock: Any, detector: Dar
     assert len(viewer.layers) == 0
     add_field(viewer, name="next")
     run_to_end(dock, qtbot)
-    assert dock.panel.summary.count.text() == "3"
+    assert bar(dock).count.text() == "3"
 
 
 def test_renaming_in_the_middle_of_a_run(open_dock: Any, detector: DarknessDetector, qtbot: Any) -> None:
@@ -52,7 +54,7 @@ def test_renaming_in_the_middle_of_a_run(open_dock: Any, detector: DarknessDetec
     assert [one.name for one in viewer.layers] == ["case 7", "case 7: score map", "case 7: detections"]
     layer.name = "case 8"
     assert [one.name for one in viewer.layers] == ["case 8", "case 8: score map", "case 8: detections"]
-    assert dock.panel.field.currentText() == "case 8"
+    assert bar(dock).field.text() == "case 8"
 
 
 def test_new_pixels_in_the_middle_of_a_run(open_dock: Any, detector: DarknessDetector, qtbot: Any) -> None:
@@ -64,7 +66,7 @@ def test_new_pixels_in_the_middle_of_a_run(open_dock: Any, detector: DarknessDet
     detector.gate.set()
     qtbot.waitUntil(lambda: not dock.running)
     assert [one.name for one in viewer.layers] == ["field"]
-    assert dock.panel.summary.count.text() == "–"
+    assert bar(dock).count.text() == "–"
     assert "dropped" in dock.panel.message.text()
 
 
@@ -82,18 +84,24 @@ def test_closing_the_window_in_the_middle_of_a_run(open_dock: Any, detector: Dar
     assert len(workers) == 0
 
 
-def test_taking_the_dock_away_in_the_middle_of_a_run(open_dock: Any, detector: DarknessDetector, qtbot: Any) -> None:
+def test_closing_the_panel_ends_nothing(open_dock: Any, detector: DarknessDetector, qtbot: Any) -> None:
+    """The x hides: the run goes on, the result is there when the panel comes back, and there is one panel."""
     viewer, dock = open_dock()
     add_field(viewer)
-    thread = start_and_hold(dock, detector, qtbot)
-    keys_before = set(viewer.keymap)
+    start_and_hold(dock, detector, qtbot)
+    panel = panel_of(viewer)
+    viewer.window.remove_dock_widget(viewer.window.dock_widgets[DOCK_NAME])
+    qtbot.wait(50)
+    assert not panel.isVisible()
+    assert dock.running
     detector.gate.set()
-    viewer.window.remove_dock_widget(dock)
-    assert thread.isFinished()
-    assert len(viewer.keymap) < len(keys_before)
-    add_field(viewer, name="later")
-    assert len(dock.session) == 1, "a dock that was taken away follows nothing"
-    dock.deleteLater()
+    qtbot.waitUntil(lambda: not dock.running)
+    assert len(viewer.layers["field: detections"].data) == 3
+    assert open_step(viewer, "Detect") is dock
+    assert panel_of(viewer) is panel
+    qtbot.waitUntil(dock.isVisible)
+    assert bar(dock).count.text() == "3"
+    assert len([name for name in viewer.window.dock_widgets if "itosis" in name]) == 1
 
 
 def test_deleting_every_layer_at_once(detected: Any, qtbot: Any) -> None:

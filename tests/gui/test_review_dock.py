@@ -116,8 +116,9 @@ def test_gallery_table_and_points_show_the_same_candidate(open_dock: Any, qtbot:
     # A detection selected in its layer, and one by the detect dock's key: the camera stays where the reader is.
     points.selected_data = {7}
     everywhere(7)
-    detect.go(1)
-    qtbot.waitUntil(lambda: queue.present == detect.session.current.result.detections.index[detect._at], timeout=5000)
+    detect.figures.go(1)
+    detections = detect.session.current.result.detections
+    qtbot.waitUntil(lambda: queue.present == detections.index[detect.figures.at], timeout=5000)
     # Letters in gallery and table are keys of the review.
     before = queue.present
     strike(dock, "mimic", qtbot, where=table)
@@ -360,21 +361,3 @@ def test_it_fits_and_nothing_is_cut_off(open_dock: Any, qtbot: Any) -> None:
     assert {type(one) for one in dock.browser.filters.values()} == {QToolButton}
     assert isinstance(dock, ReviewDock)
     assert dock.browser.gallery.viewport().width() >= 3 * dock.browser.gallery.gridSize().width()
-
-
-def test_closing_docks_in_any_order(open_dock: Any, qtbot: Any) -> None:
-    viewer, detect, dock = detected_review(open_dock, qtbot)
-    bound = len(viewer.keymap)
-    viewer.window.remove_dock_widget(dock)
-    assert len(viewer.keymap) < bound
-    dock.deleteLater()
-    qtbot.wait(20)
-    again = open_review(viewer, qtbot)
-    qtbot.waitUntil(lambda: again.reviewing.queue.present is not None, timeout=10_000)
-    viewer.window.remove_dock_widget(detect)
-    detect.deleteLater()
-    qtbot.wait(20)
-    assert "closed" in again.empty.title.text()
-    press(again.empty.button, qtbot)
-    qtbot.waitUntil(lambda: "Nothing was detected" in again.empty.title.text(), timeout=10_000)
-    viewer.close()

@@ -15,6 +15,8 @@ from napari.layers import Points, Shapes
 from napari_mitosis.datasets.samples import hotspot
 from napari_mitosis.decision.evidence import Evidence
 from napari_mitosis.gui.detect.dock import DetectDock
+from napari_mitosis.gui.panel.menu import open_step
+from napari_mitosis.gui.panel.panel import Panel
 from napari_mitosis.inference.pipeline import load_pipeline, split_verifier
 from napari_mitosis.jobs import Job
 from napari_mitosis.models.card import ModelCard
@@ -90,7 +92,10 @@ def opened(make_napari_viewer: Any, engine: Counted, qtbot: Any) -> Callable[...
     def opener() -> Any:
         viewer = make_napari_viewer(show=True)
         dock = DetectDock(viewer, Session(engine.load), engine.cards())
-        viewer.window.add_dock_widget(dock, name="Detect mitoses", area="right")
+        Panel(dock.desk, {"Detect": dock})
+        open_step(viewer, "Detect")
+        dock.panel.toggles["score_map"].setChecked(True)
+        dock.panel.rule.advanced.setChecked(True)
         pixels = hotspot()[0][0]
         add_field(viewer, np.ascontiguousarray(pixels[:288, 420:708]))
         qtbot.wait(50)
@@ -189,24 +194,27 @@ def test_without_a_verifier_the_box_says_so(make_napari_viewer: Any, engine: Cou
     dock = DetectDock(make_napari_viewer(), Session(engine.load), cards)
     assert not dock.panel.run_panel.verify.isEnabled()
     assert "No verifier" in dock.panel.run_panel.verify.toolTip()
-    dock.shutdown()
+    dock.desk.shutdown()
 
 
 def test_why_shows_the_nearest_known_figures(opened: Callable[..., Any], qtbot: Any) -> None:
-    _, dock = opened()
-    assert not dock.panel.why.isEnabled()
+    viewer, dock = opened()
+    page: Any = open_step(viewer, "Why")
+    assert "Detect in this field first" in page.ask.toolTip()
     choose(dock, "mssn")
-    run_to_end(dock, qtbot)
+    dock.run()
+    qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
     dock.live.request(dock.session.active, replace(dock.session.current.rule, threshold=0.0, min_score=0.0))
     settle(qtbot, dock)
-    press(dock.panel.why, qtbot)
-    shown = dock.panel.why_panel
+    dock.figures.go(1)
+    assert dock.panel.position.text().startswith("1 /")
+    assert "fired" in dock.panel.figure.text()
+    press(page.ask, qtbot)
+    shown = page.panel
     qtbot.waitUntil(lambda: not shown.isHidden(), timeout=60_000)
     assert {kind: len(pictures) for kind, pictures in shown.thumbnails.items()} == {"mitosis": 4, "mimic": 4}
     assert all(picture.pixmap().width() > 20 for picture in shown.thumbnails["mimic"])
-    assert dock.panel.position.text().startswith("1 /")
-    assert "fired" in dock.panel.figure.text()
-    dock.go(1)
+    dock.figures.go(1)
     assert shown.isHidden(), "they belong to the figure before"
 
 

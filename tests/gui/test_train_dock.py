@@ -28,6 +28,7 @@ from napari_mitosis.finetune.outcome import Outcome
 from napari_mitosis.finetune.plan import read_plan
 from napari_mitosis.finetune.runs import list_runs, new_folder, runs_folder
 from napari_mitosis.gui.detect.dock import DetectDock
+from napari_mitosis.gui.panel.panel import panel_of
 from napari_mitosis.gui.train.dock import TrainDock
 from napari_mitosis.models.adoption import read_adopted
 from napari_mitosis.models.registry import find_version, user_folder
@@ -89,14 +90,16 @@ def opened(make_napari_viewer: Any, qtbot: Any) -> Any:
 
     yield open_docks
     for dock in docks:
-        dock.shutdown()
+        dock.desk.shutdown()
         if dock.training is not None and dock.training.running:
             os.kill(dock.training.pid, signal.SIGTERM)
             qtbot.waitUntil(lambda training=dock.training: not training.running, timeout=60000)
 
 
 def detect_dock(viewer: Any) -> DetectDock:
-    return next(one for one in viewer.window.dock_widgets.values() if isinstance(one, DetectDock))
+    page = panel_of(viewer).page("Detect")
+    assert isinstance(page, DetectDock)
+    return page
 
 
 def learnt(dock: TrainDock, steps: int) -> bool:

@@ -1,6 +1,6 @@
-"""Annotations to and from other programs: CSV, GeoJSON that QuPath opens, JSON of boxes as MIDOG has it.
+"""Annotations to and from other programs: QuPath, ASAP, ImageScope, SlideRunner, napari, DICOM, the contests.
 
-A file holds the figures of one field. Every format keeps what `EXCHANGE_COLUMNS` names.
+A file holds the figures of one field. What a format keeps of `EXCHANGE_COLUMNS`, its `Format` says.
 """
 
 from __future__ import annotations
@@ -12,14 +12,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ..errors import DatasetError
 from ..tables import LABELS
-from . import exchange_csv, exchange_geojson, exchange_midog
+from . import (
+    exchange_csv,
+    exchange_dicom,
+    exchange_geojson,
+    exchange_midog,
+    exchange_points,
+    exchange_sliderunner,
+    exchange_xml,
+)
 from .actions import PHASES, new_id
 from .notebook import Notebook
 from .rows import EXCHANGE_COLUMNS, FieldFacts, exchange_frame, records
+
+MOST_BYTES = 200 * 2**20
+MOST_FIGURES = 1_000_000
+_HEAD = 4096
 
 
 @dataclass(frozen=True)
@@ -31,21 +45,70 @@ class Format:
     suffix : str
         Of its files.
     write : callable
-        (figures, facts of the field) -> text.
+        (figures, facts of the field) -> text or bytes.
     read : callable
         (file, facts of the field) -> figures, as `rows.exchange_frame` makes them.
+    title : str
+        For a person.
+    keeps : frozenset of str
+        What it has room for, of `rows.EXCHANGE_COLUMNS`; place and label always.
+    labels : frozenset of str
+        Figures that it has room for.
+    needs_mpp : bool
+        Whether it measures in mm.
     """
 
     suffix: str
-    write: Callable[[pd.DataFrame, FieldFacts], str]
+    write: Callable[[pd.DataFrame, FieldFacts], str | bytes]
     read: Callable[[Path, FieldFacts], pd.DataFrame]
+    title: str
+    keeps: frozenset[str] = frozenset(EXCHANGE_COLUMNS)
+    labels: frozenset[str] = frozenset(LABELS)
+    needs_mpp: bool = False
 
+
+_PLACE = frozenset({"y_px", "x_px", "label"})
+_ONLY_MITOSES = frozenset({"mitosis"})
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
-        "csv": Format(".csv", exchange_csv.write, exchange_csv.read),
-        "geojson": Format(".geojson", exchange_geojson.write, exchange_geojson.read),
-        "midog": Format(".json", exchange_midog.write, exchange_midog.read),
+        "csv": Format(".csv", exchange_csv.write, exchange_csv.read, "CSV"),
+        "geojson": Format(".geojson", exchange_geojson.write, exchange_geojson.read, "GeoJSON (QuPath)"),
+        "midog": Format(".json", exchange_midog.write, exchange_midog.read, "MIDOG JSON"),
+        "coco": Format(".json", exchange_midog.write_coco, exchange_midog.read, "COCO JSON"),
+        "answer": Format(
+            ".json",
+            exchange_points.write_answer,
+            exchange_points.read_answer,
+            "answer to a MIDOG challenge (mm)",
+            _PLACE | {"score"},
+            needs_mpp=True,
+        ),
+        "napari": Format(".csv", exchange_points.write_napari, exchange_points.read_napari, "napari points CSV"),
+        "icpr2014": Format(
+            ".csv",
+            exchange_points.write_icpr2014,
+            exchange_points.read_icpr2014,
+            "ICPR 2014 CSV (x, y, confidence)",
+            _PLACE | {"score"},
+            _ONLY_MITOSES,
+        ),
+        "tupac16": Format(
+            ".csv",
+            exchange_points.write_tupac16,
+            exchange_points.read_tupac16,
+            "TUPAC16 and AMIDA13 CSV (row, col)",
+            _PLACE,
+            _ONLY_MITOSES,
+        ),
+        "asap": Format(".xml", exchange_xml.write_asap, exchange_xml.read_asap, "ASAP XML"),
+        "imagescope": Format(
+            ".xml", exchange_xml.write_imagescope, exchange_xml.read_imagescope, "Aperio ImageScope XML"
+        ),
+        "sliderunner": Format(".sqlite", exchange_sliderunner.write, exchange_sliderunner.read, "SlideRunner database"),
+        "dicom": Format(
+            ".dcm", exchange_dicom.write, exchange_dicom.read, "DICOM bulk annotations", _PLACE | {"score"}
+        ),
     }
 )
 """Every format by name; a new one added here is tested like the others."""
@@ -75,18 +138,58 @@ def format_of(path: Path, name: str | None = None) -> Format:
     DatasetError
         When there is no such format.
     """
+    return FORMATS[name_of(path, name)]
+
+
+def name_of(path: Path, name: str | None = None) -> str:
+    """Name of the format of a file: the one that is given, else by its suffix, and its beginning where it is there.
+
+    Raises
+    ------
+    DatasetError
+        When there is no such format.
+    """
     if name is not None:
         if name not in FORMATS:
             raise DatasetError(f"There is no format '{name}'; there are {', '.join(FORMATS)}.")
-        return FORMATS[name]
-    for known in FORMATS.values():
-        if path.suffix.lower() == known.suffix:
-            return known
-    raise DatasetError(f"{path.name}: annotations are .csv, .geojson (QuPath) or .json (MIDOG).")
+        return name
+    suffix = {".db": ".sqlite", ".dicom": ".dcm"}.get(path.suffix.lower(), path.suffix.lower())
+    fitting = [known for known, one in FORMATS.items() if one.suffix == suffix]
+    if not fitting:
+        suffixes = ", ".join(sorted({one.suffix for one in FORMATS.values()}))
+        raise DatasetError(f"{path.name}: annotations are in files of {suffixes}; or name the format.")
+    return _by_beginning(path) or fitting[0]
 
 
-def export_annotations(path: Path, figures: pd.DataFrame, facts: FieldFacts, name: str | None = None) -> None:
+def _by_beginning(path: Path) -> str:
+    """Which of several formats of one suffix a file is, by its first lines; nothing where they do not tell."""
+    suffix = path.suffix.lower()
+    if suffix not in (".xml", ".csv", ".json"):
+        return ""
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            head = file.read(_HEAD)
+    except OSError:
+        return ""
+    if suffix == ".xml":
+        return next(exchange_xml.roots(head), "")
+    if suffix == ".json":
+        return "answer" if '"points"' in head and '"images"' not in head else ""
+    first = head.split("\n", 1)[0].lower()
+    if "axis-0" in first:
+        return "napari"
+    if "y_px" in first or any(letter.isalpha() for letter in first):
+        return ""
+    return {1: "tupac16", 2: "icpr2014"}.get(first.count(","), "")
+
+
+def export_annotations(path: Path, figures: pd.DataFrame, facts: FieldFacts, name: str | None = None) -> int:
     """Write the figures of one field; an earlier file stays as it was when that fails.
+
+    Returns
+    -------
+    int
+        How many figures the format has no room for, such as mimics in a list of mitoses; they were left out.
 
     Parameters
     ----------
@@ -104,15 +207,20 @@ def export_annotations(path: Path, figures: pd.DataFrame, facts: FieldFacts, nam
     DatasetError
         When there is no such format or the file cannot be written.
     """
-    text = format_of(path, name).write(exchange_frame(figures), facts)
+    chosen = format_of(path, name)
+    table = exchange_frame(figures)
+    fits = table["label"].isin(chosen.labels)
+    content = chosen.write(table[fits].reset_index(drop=True), facts)
+    data = content.encode("utf-8") if isinstance(content, str) else content
     partial = path.with_name(f"{path.name}.{new_id()[:8]}.partial")
     try:
-        partial.write_text(text, encoding="utf-8", newline="")
+        partial.write_bytes(data)
         os.replace(partial, path)
     except OSError as error:
         raise DatasetError(f"{path}: it cannot be written ({error.strerror}).") from error
     finally:
         partial.unlink(missing_ok=True)
+    return int((~fits).sum())
 
 
 def read_annotations(path: Path, facts: FieldFacts, name: str | None = None) -> pd.DataFrame:
@@ -130,6 +238,10 @@ def read_annotations(path: Path, facts: FieldFacts, name: str | None = None) -> 
         field, two figures of one id.
     """
     try:
+        if path.is_file() and path.stat().st_size > MOST_BYTES:
+            raise DatasetError(
+                f"{path}: a file of more than {MOST_BYTES // 2**20} MB is no list of one field's figures."
+            )
         frame = format_of(path, name).read(path, facts)
     except (OSError, UnicodeDecodeError, RecursionError) as error:
         raise DatasetError(f"{path}: it cannot be read ({error}).") from error
@@ -178,24 +290,41 @@ def import_annotations(notebook: Notebook, path: Path, dataset: str = "", name: 
 
 
 def _check(frame: pd.DataFrame, path: Path, facts: FieldFacts) -> None:
-    height, width = facts.shape
-    for position, row in enumerate(records(frame), start=1):
-        where = f"{path}, figure {position}"
-        y_px, x_px, label, phase, score = (row[name] for name in ("y_px", "x_px", "label", "phase", "score"))
-        if label not in LABELS:
-            raise DatasetError(f"{where}: the label '{label}' is none of {', '.join(LABELS)}.")
-        if phase and phase not in PHASES:
-            raise DatasetError(f"{where}: the phase '{phase}' is none of {', '.join(PHASES)}.")
-        if not (-0.5 <= y_px <= height - 0.5 and -0.5 <= x_px <= width - 0.5):
-            raise DatasetError(
-                f"{where}: y {y_px:g}, x {x_px:g} lies outside of {facts.name}, {height} x {width} px. "
-                "Does the file belong to another field, or to other pixels of it?"
-            )
-        if score < 0 or score > 1:
-            raise DatasetError(f"{where}: the score {score:g} is not between 0 and 1.")
+    if len(frame) > MOST_FIGURES:
+        raise DatasetError(f"{path}: {len(frame):,} figures are more than any field holds ({MOST_FIGURES:,}).")
+    labels, phases = frame["label"].isin(LABELS), frame["phase"].isin(["", *PHASES])
+    scores = ~((frame["score"] < 0) | (frame["score"] > 1))
+    for name, good, what in (
+        ("label", labels, f"is none of {', '.join(LABELS)}"),
+        ("phase", phases, f"is none of {', '.join(PHASES)}"),
+        ("score", scores, "is not between 0 and 1"),
+    ):
+        if not good.all():
+            row = int(np.argmin(good.to_numpy()))
+            raise DatasetError(f"{path}, figure {row + 1}: the {name} '{str(frame[name].iloc[row])[:40]}' {what}.")
+    _check_places(frame[["y_px", "x_px"]].to_numpy(dtype=np.float64), path, facts)
     ids = frame["figure"][frame["figure"] != ""]
     if ids.duplicated().any():
         raise DatasetError(f"{path}: the figure {ids[ids.duplicated()].iloc[0]} stands there twice.")
+
+
+def _check_places(yx_px: NDArray[np.float64], path: Path, facts: FieldFacts) -> None:
+    height, width = facts.shape
+    inside = _inside(yx_px, facts.shape)
+    if inside.all():
+        return
+    row = int(np.argmin(inside))
+    swapped = _inside(yx_px[:, ::-1], facts.shape).all()
+    hint = "Are x and y swapped?" if swapped else "Does the file belong to another field, or to other pixels of it?"
+    raise DatasetError(
+        f"{path}, figure {row + 1}: y {yx_px[row, 0]:g}, x {yx_px[row, 1]:g} lies outside of {facts.name}, "
+        f"{height} x {width} px; so do {int((~inside).sum())} of its {len(inside)} figures. {hint}"
+    )
+
+
+def _inside(yx_px: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    # A format that counts in mm loses the last digit of a place at the very edge.
+    return np.asarray(((yx_px >= -0.5 - 1e-6) & (yx_px <= np.array(shape) - 0.5 + 1e-6)).all(axis=1))
 
 
 __all__ = [
@@ -207,5 +336,6 @@ __all__ = [
     "export_annotations",
     "format_of",
     "import_annotations",
+    "name_of",
     "read_annotations",
 ]

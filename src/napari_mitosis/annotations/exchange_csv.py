@@ -29,7 +29,7 @@ def write(figures: pd.DataFrame, facts: FieldFacts) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(EXCHANGE_COLUMNS)
     for row in records(figures):
-        writer.writerow([_cell(row[name]) for name in EXCHANGE_COLUMNS])
+        writer.writerow([cell(row[name]) for name in EXCHANGE_COLUMNS])
     return text.getvalue()
 
 
@@ -57,7 +57,8 @@ def read(path: Path, facts: FieldFacts) -> pd.DataFrame:
     return exchange_frame(rows)
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """A value as a cell: NaN is empty, and no text is a formula."""
     if isinstance(value, float):
         return "" if math.isnan(value) else repr(float(value))
     return safe_cell(str(value))

@@ -99,7 +99,7 @@ def _places(geometry: object, where: str) -> Iterator[tuple[float, float]]:
             yield _centroid(np.array([_pair(one, where) for one in coordinates[0]]))  # type: ignore[index]
         else:
             raise DatasetError(f"{where}: a {kind} is no place; points and outlines are.")
-    except (TypeError, IndexError, KeyError) as error:
+    except (TypeError, IndexError, KeyError, ValueError) as error:
         raise DatasetError(f"{where}: its coordinates are not those of a {kind}.") from error
 
 

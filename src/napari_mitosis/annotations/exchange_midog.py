@@ -24,7 +24,16 @@ _NOTES = ("figure", "phase", "reader", "source", "time")
 
 
 def write(figures: pd.DataFrame, facts: FieldFacts) -> str:
-    """The figures of one image."""
+    """The figures of one image, with boxes as MIDOG has them."""
+    return _written(figures, facts, corners=True)
+
+
+def write_coco(figures: pd.DataFrame, facts: FieldFacts) -> str:
+    """The figures of one image, with boxes and areas as COCO has them."""
+    return _written(figures, facts, corners=False)
+
+
+def _written(figures: pd.DataFrame, facts: FieldFacts, corners: bool) -> str:
     height, width = facts.shape
     image = {"id": 1, "file_name": facts.file_name, "width": width, "height": height}
     numbers = {label: number for number, label in _CATEGORIES.items()}
@@ -33,7 +42,9 @@ def write(figures: pd.DataFrame, facts: FieldFacts) -> str:
     for number, row in enumerate(records(figures), start=1):
         y, x = float(row["y_px"]), float(row["x_px"])
         one: dict[str, Any] = {"id": number, "image_id": 1, "category_id": numbers[row["label"]]}
-        one["bbox"] = [x - half, y - half, x + half, y + half]
+        one["bbox"] = [x - half, y - half, *((x + half, y + half) if corners else (BOX_PX, BOX_PX))]
+        if not corners:
+            one |= {"area": BOX_PX**2, "iscrowd": 0}
         one |= {name: str(row[name]) for name in _NOTES if row[name]}
         annotations.append(one if math.isnan(row["score"]) else {**one, "score": float(row["score"])})
     categories = [{"id": number, "name": name} for number, name in _NAMES.items()]
@@ -59,7 +70,8 @@ def read(path: Path, facts: FieldFacts) -> pd.DataFrame:
     boxes: list[dict[str, Any]] = content["annotations"]
     image = _image(path, images, facts)
     names = _names(content.get("categories"))
-    corners = all(_corners(box.get("bbox")) for box in boxes)
+    # Boxes near the first corner could be either; COCO's own files say what they are by their further keys.
+    corners = all(_corners(box.get("bbox")) and "iscrowd" not in box for box in boxes)
     rows = []
     for number, box in enumerate(boxes, start=1):
         if box.get("image_id") == image:

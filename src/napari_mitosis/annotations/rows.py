@@ -30,6 +30,9 @@ _SYNONYMS = {
     "hard negative look-alike": "mimic",
     "hard negative imposter": "mimic",
     "imposter": "mimic",
+    "look-alike": "mimic",
+    "mitotic figure look-alike": "mimic",
+    "non-mitosis": "mimic",
 }
 
 
@@ -115,7 +118,7 @@ def stated_number(value: object, where: str) -> float:
         return float("nan")
     try:
         number = float(value)  # type: ignore[arg-type]  # that is what is asked
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DatasetError(f"{where}: '{str(value)[:40]}' is not a number.") from None
     if isinstance(value, bool) or not np.isfinite(number):
         raise DatasetError(f"{where}: '{str(value)[:40]}' is not a finite number.")

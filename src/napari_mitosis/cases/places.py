@@ -13,8 +13,8 @@ from .areas import Area
 from .count import Counted
 
 CELL_UM = 8.0
-"""Side of the cells on which an outline that a reader drew is searched."""
-MOST_CELLS = 512
+"""Side of the cells on which an outline that a reader drew is searched, at most."""
+MOST_CELLS = 1024
 """Along the longer side of a field."""
 
 
@@ -76,7 +76,8 @@ def _room(area: Area, shape: tuple[int, int], mpp: float, outline: Outline) -> R
         # The last cells may reach beyond the field: they are no tissue for a shape that must not leave it.
         rows, columns = (side // area.side_px for side in shape)
         return centres_in_tissue(area.cells[:rows, :columns], area.side_px * mpp, outline)
-    side_px = max(CELL_UM / mpp, max(shape) / MOST_CELLS)
+    fine_um = min(CELL_UM, min(outline.half_height_um, outline.half_width_um) / 16)
+    side_px = max(fine_um / mpp, max(shape) / MOST_CELLS)
     return centres_in_tissue(_cells_within(area, shape, side_px), side_px * mpp, outline)
 
 

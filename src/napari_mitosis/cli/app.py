@@ -9,6 +9,7 @@ from . import (
     ablate,
     boxes,
     compare,
+    convert,
     datasets,
     detect,
     ensemble,
@@ -48,6 +49,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(journal.app, name="journal")
 app.add_typer(report.app, name="case")
+app.command("convert")(convert.convert)
 app.command("report")(report.report)
 train.app.command("ensemble")(ensemble.ensemble)
 train.app.command("reader")(reader.reader)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="The journal of annotations: look at it, take annotations in and out.", no_args_is_help=True)
 
 Where = Annotated[str, typer.Option("--journal", "-j", help="File or URL; yours if not given.")]
-FORMATS = "csv, geojson (QuPath) or midog; by the file's suffix if not given."
+FORMATS = "As 'convert --formats' lists them; by the file itself if not given."
 FIELD = "Name, image file or beginning of the digest of a field."
 
 
@@ -101,7 +101,7 @@ def import_(
 def export(
     names: Annotated[list[str] | None, typer.Argument(help=FIELD + " All of them if not given.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for one file for each field.")] = Path("annotations"),
-    file_format: Annotated[str, typer.Option("--format", help="csv, geojson (QuPath) or midog.")] = "csv",
+    file_format: Annotated[str, typer.Option("--format", help="As 'convert --formats' lists them.")] = "csv",
     journal: Where = "",
 ) -> None:
     """Write the annotations of fields, for QuPath, for training elsewhere or as a table."""

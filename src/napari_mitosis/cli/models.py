@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from .console import errors_told, stdout
+from .console import errors_told, run_shown, stdout
 
 app = typer.Typer(help="Model versions and their cards.", invoke_without_command=True)
 
@@ -39,6 +39,41 @@ def list_models(folder: Path | None = FOLDER) -> None:
         )
         table.add_row(card.name, card.config, f"{card.parameters:,}", f"{card.mpp:g}", measures or "not measured")
     stdout().print(table if cards else "There are no models here.")
+
+
+@app.command("check")
+def check(
+    detector: str = typer.Argument(..., help="Detector (the version in use), or detector@version."),
+    journal: str = typer.Option("", "--journal", help="File or URL; yours if not given."),
+    device: str = typer.Option("auto", help="auto, cuda, mps or cpu."),
+    folder: Path | None = FOLDER,
+) -> None:
+    """Compare a fine-tuned version with its parent on what was annotated since; exit code 1 if it is worse."""
+    from ..annotations.store import Journal, default_journal
+    from ..finetune.check_adopted import check_adopted
+
+    with errors_told():
+        store = Journal(journal or default_journal(), create=False)
+        try:
+            answer = run_shown(check_adopted(store, detector, device=device, folder=folder))
+        finally:
+            store.close()
+    stdout().print(answer.reason, highlight=False, markup=False)
+    if answer.contradicted:
+        raise typer.Exit(1)
+
+
+@app.command("back")
+def back(
+    detector: str = typer.Argument(..., help="Detector whose version before the present one is wanted."),
+    folder: Path | None = FOLDER,
+) -> None:
+    """Go back to the version that was in use before the present one; nothing is deleted."""
+    from ..models.versions import go_back
+
+    with errors_told():
+        name = go_back(detector, folder)
+    stdout().print(f"{name} is in use now.", highlight=False)
 
 
 @app.command("show")

@@ -32,6 +32,7 @@ from .looking import Looking, looking
 from .material import Known, Material, annotated, distilled, without
 from .outcome import CHILD_FILE, OUTCOME_FILE, Outcome, read_outcome
 from .plan import FinetunePlan
+from .reference_figures import renew_references
 from .tune import CHECKPOINT, WINDOW_PX, Limit, TuneRecipe, blend, save_child, seconds_of, tune
 
 RECIPE = TuneRecipe()
@@ -154,6 +155,7 @@ def child_card(look: Looking, plan: FinetunePlan, choice: Choice, verdict: Verdi
                 "child": asdict(verdict.child),
                 "difference": [verdict.difference, verdict.low, verdict.high],
                 "judged_on": {"fields": verdict.fields, "mitoses": verdict.mitoses},
+                "fields": [f.digest for f in plan.fields if f.digest],
                 "offered": verdict.offered,
                 "reason": verdict.reason,
             },
@@ -315,6 +317,7 @@ class _Run:
             self.metrics |= {"loss": progress.metrics["loss"]}
             yield Progress(self.done, self.total, f"learning, {name}", self._told())
         self.done, self.steps = before + steps, self.steps or steps
+        renew_references(network, self._fresh(), known, WINDOW_PX, torch.device(self.device))
         return {k: v.detach().cpu() for k, v in network.state_dict().items()}
 
     def _limit(self, place: Path, trainings: int) -> Limit:

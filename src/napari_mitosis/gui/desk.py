@@ -1,23 +1,20 @@
-"""What all docks of one viewer share: the session, the fields' layers, the journal and a notebook for each field."""
+"""What all steps of one viewer share: the session, the fields' layers, the workers, and a notebook for each field."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.compat import isalive
+from qtpy.QtCore import QDateTime, QEvent, QObject, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QApplication, QMainWindow
 
-from ..errors import JournalError, MitosisError
-from ..fields.field import Field
-from ..jobs import Job, Progress
 from ..review.blind import BlindReadings
+from ..review.reviewed import ReviewedCounts
 from ..session import Session
 from .fields import OpenFields
-from .preferences import Preferences
+from .notebooks import Notebooks
 from .worker import Workers
 
 if TYPE_CHECKING:
@@ -25,38 +22,16 @@ if TYPE_CHECKING:
 
     from ..annotations.notebook import Notebook
     from ..annotations.store import Journal
-    from .detect.dock import DetectDock
-
-
-@dataclass(frozen=True, eq=False)
-class _Opened:
-    """A notebook that was opened in a worker, and what for."""
-
-    key: Any
-    field: Field
-    reader: str
-    journal: Journal
-    notebook: Notebook | None
-    error: str = ""
-
-
-RETRY_MS = 2000
-"""How often what is not on disk yet is tried again."""
 
 
 class Desk(QObject):
-    """Shared state of one viewer. It belongs to the detect dock and ends with it.
-
-    The journal is opened, in a worker, when a notebook is first asked for. A journal that cannot be opened does
-    not stop the review: actions are kept in memory, `trouble` says so, and they are written once it opens.
+    """Shared state of one viewer. It belongs to the viewer's window and ends with it; use `desk_of`.
 
     Parameters
     ----------
     viewer : napari.Viewer
-    session : Session
-    fields : OpenFields
-    workers : Workers
-    parent : QObject
+    session : Session, optional
+        A session to show; a new one by default.
     journal : str or Path, optional
         A path or a URL; the default journal if not given.
     reader : str, optional
@@ -64,6 +39,9 @@ class Desk(QObject):
 
     Attributes
     ----------
+    fields : OpenFields
+    workers : Workers
+    notebooks : Notebooks
     notebook_changed : Signal(key)
         The notebook of a field is there, is another one or is gone; or another field is looked at.
     noted : Signal(key, Change)
@@ -74,13 +52,21 @@ class Desk(QObject):
         Several detectors were compared on a field.
     reader_changed : Signal(str)
     detect_wanted : Signal()
-        The detect dock is asked to detect in the active field.
+        A detection in the active field is asked for.
     tissue_wanted : Signal()
-        The detect dock is asked to take the score map away: a figure is judged by its tissue.
+        The score map is to be taken away: a figure is judged by its tissue.
+    model_selected : Signal(str)
+        Another model is selected for the next detection: its name.
+    models_changed : Signal(str)
+        Another version of a model is in use: its name.
     closed : Signal()
-        The detect dock is gone.
+        The window is going, and everything with it.
     blind : BlindReadings
         Which fields are read blind: nothing of the detector is shown of these.
+    counts : ReviewedCounts
+        What became of the detections of each field.
+    seen_at : dict of key to QDateTime
+        When the shown result of a field was made by its network.
     agreement : dict of key to DataFrame
         `Comparison.agreement` of the fields on which detectors were compared.
     """
@@ -92,171 +78,90 @@ class Desk(QObject):
     reader_changed = Signal(str)
     detect_wanted = Signal()
     tissue_wanted = Signal()
+    models_changed = Signal(str)
+    model_selected = Signal(str)
     closed = Signal()
 
     def __init__(
         self,
         viewer: napari.Viewer,
-        session: Session,
-        fields: OpenFields,
-        workers: Workers,
-        parent: QObject,
+        session: Session | None = None,
         journal: str | Path | None = None,
         reader: str | None = None,
     ) -> None:
-        super().__init__(parent)
+        super().__init__(window_of(viewer))
         self.viewer = viewer
-        self.session = session
-        self.fields = fields
-        self.workers = workers
+        self.session = Session() if session is None else session  # an empty one is falsy
+        self.workers = Workers()
+        self.fields = OpenFields(viewer, self.session, self)
+        self.notebooks = notebooks = Notebooks(self.session, self.workers, self, journal, reader)
         self.blind = BlindReadings()
+        self.counts = ReviewedCounts(self.session, self.blind)
+        self.seen_at: dict[Any, QDateTime] = {}
         self.agreement: dict[Any, pd.DataFrame] = {}
         self.is_closed = False
-        self._where = journal
-        self._reader = reader
-        self._journal: Journal | None = None
-        self._notebooks: dict[Any, Notebook] = {}
-        self._opening: dict[Any, Field] = {}
-        self._followers: dict[Any, Any] = {}
-        self._lingering: list[Notebook] = []
-        self._warning = ""
-        self._retry = QTimer(self)
-        self._retry.setInterval(RETRY_MS)
-        self._retry.timeout.connect(self.retry)
-        session.active_changed.connect(self._active_changed)
-        session.closed.connect(self._field_closed)
-        session.field_changed.connect(self._field_changed)
-        session.result_changed.connect(self._in_context)
-        session.rule_changed.connect(self._in_context)
+        notebooks.changed.connect(self.notebook_changed)
+        notebooks.noted.connect(self.noted)
+        notebooks.trouble.connect(self.trouble)
+        notebooks.reader_changed.connect(self.reader_changed)
+        notebooks.changed.connect(self._count)
+        notebooks.noted.connect(self._count)
+        self.session.closed.connect(self._field_gone)
+        self.session.field_changed.connect(self._field_gone)
+        # The window may go in several ways; each of them ends the jobs.
+        self.window.installEventFilter(self)
+        end_jobs = self.workers.shutdown
+        self.destroyed.connect(lambda: end_jobs())
+        application = QApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self.shutdown)
+
+    @property
+    def window(self) -> QMainWindow:
+        """The viewer's window. Nobody may keep it: napari deletes it by letting it go."""
+        window = self.parent()
+        assert isinstance(window, QMainWindow)
+        return window
 
     # Notebooks
 
     def notebook(self, key: Any) -> Notebook | None:
         """The notebook of an open field; None while it is being opened, which asking for it starts."""
-        if key is None or key not in self.session:
-            return None
-        if key not in self._notebooks:
-            self._open(key)
-        return self._notebooks.get(key)
+        return self.notebooks.notebook(key)
 
     @property
     def current(self) -> Notebook | None:
         """The notebook of the field that is looked at; None while it is being opened, or where there is none."""
-        return self.notebook(self.session.active)
+        return self.notebooks.current
 
     @property
     def journal(self) -> Journal | None:
         """The journal; None before a notebook was opened."""
-        return self._journal
+        return self.notebooks.journal
 
     @property
     def reader(self) -> str:
         """Who reviews."""
-        if self._reader is None:
-            from ..annotations.store import default_reader
-
-            stated = "NAPARI_MITOSIS_READER" in os.environ
-            self._reader = (not stated and Preferences().get("reader", "")) or default_reader()
-        return self._reader
+        return self.notebooks.reader
 
     def set_reader(self, name: str) -> None:
         """Another person reviews from now on; a name of blanks changes nothing."""
-        name = name.strip()
-        if not name or name == self.reader:
-            return
-        self._reader = name
-        Preferences().set("reader", name)
-        for key in tuple(self._notebooks):
-            self._put_away(key)
-            self._open(key)
-        self.reader_changed.emit(name)
+        self.notebooks.set_reader(name)
 
-    def _open(self, key: Any) -> None:
-        """Hashing the pixels and opening the journal may take long: in a worker."""
-        field = self.session[key].field
-        if self.is_closed or self._opening.get(key) is field:
-            return
-        # The first one makes the journal; the others wait for it.
-        waits = self._journal is None and bool(self._opening)
-        self._opening[key] = field
-        if not waits:
-            job = _opening(key, field, self._journal, self._where, self.reader)
-            self.workers.start(job, succeeded=self._opened, failed=self._failed)
+    @property
+    def warning(self) -> str:
+        """The warning that is to be seen now; empty when all is well."""
+        return self.notebooks.warning
 
-    def _opened(self, opened: _Opened) -> None:
-        key, field, notebook = opened.key, opened.field, opened.notebook
-        if self.is_closed:
-            return
-        if self._journal is None:
-            self._journal = opened.journal
-            self._open_others(key)
-        if self._opening.get(key) is not field:
-            return
-        if notebook is None:  # trying again would not help until the field is another one
-            self._failed(MitosisError(opened.error))
-            return
-        del self._opening[key]
-        if opened.reader != self.reader:
-            self._open(key)
-            return
-        self._notebooks[key] = notebook
+    @property
+    def pending(self) -> int:
+        """Actions that are not on disk yet."""
+        return self.notebooks.pending
 
-        def noted(change: object) -> None:
-            self.noted.emit(key, change)
-
-        self._followers[key] = noted
-        notebook.changed.connect(noted)
-        notebook.trouble.connect(self._warn)
-        self._in_context(key)
-        if notebook.warning:
-            self._warn(notebook.warning)
-        self.notebook_changed.emit(key)
-
-    def _open_others(self, but: Any) -> None:
-        """The journal is there: open the notebooks that waited for it."""
-        waiting = [key for key in self._opening if key != but and key in self.session]
-        self._opening = {but: self._opening[but]} if but in self._opening else {}
-        for key in waiting:
-            self._open(key)
-
-    def _failed(self, error: Exception) -> None:
-        self._warning = str(error) or type(error).__name__
-        self.trouble.emit(self._warning)
-
-    def _put_away(self, key: Any) -> None:
-        """Let go of a notebook, but not of what it could not write yet."""
-        self._opening.pop(key, None)
-        notebook = self._notebooks.pop(key, None)
-        if notebook is None:
-            return
-        notebook.changed.disconnect(self._followers.pop(key))
-        if notebook.pending:
-            self._lingering.append(notebook)
-        else:
-            notebook.trouble.disconnect(self._warn)
-
-    def _in_context(self, key: Any) -> None:
-        """What was done is noted with the detector and the rule on screen at that moment."""
-        notebook = self._notebooks.get(key)
-        if notebook is not None and key in self.session:
-            state = self.session[key]
-            notebook.set_context(state.model or "", state.rule)
-
-    def _active_changed(self, key: Any) -> None:
-        self.notebook_changed.emit(key)
-
-    def _field_closed(self, key: Any) -> None:
-        self.agreement.pop(key, None)
-        self._put_away(key)
-        self.notebook_changed.emit(key)
-
-    def _field_changed(self, key: Any) -> None:
-        """Other pixels are another field; another um/px must be noted with what follows."""
-        self.set_agreement(key, None)
-        if key in self._notebooks or key in self._opening:
-            self._put_away(key)
-            self._open(key)
-            self.notebook_changed.emit(key)
+    def _count(self, key: Any, *_: object) -> None:
+        """What is on record of a field may be other than it was."""
+        notebook = self.notebooks.known(key)
+        self.counts.set_figures(key, notebook.figures if notebook is not None else None)
 
     # Detectors compared
 
@@ -268,98 +173,54 @@ class Desk(QObject):
             self.agreement[key] = agreement
         self.agreement_changed.emit(key)
 
-    # Trouble
-
-    @property
-    def warning(self) -> str:
-        """The warning that is to be seen now; empty when all is well."""
-        return self._warning
-
-    @property
-    def pending(self) -> int:
-        """Actions that are not on disk yet."""
-        return sum(one.pending for one in (*self._notebooks.values(), *self._lingering))
-
-    def retry(self) -> None:
-        """Try to write what is not on disk yet; called every two seconds while there is trouble."""
-        for notebook in (*self._notebooks.values(), *self._lingering):
-            notebook.retry()
-        if any(not one.pending for one in self._lingering):
-            self._lingering = [one for one in self._lingering if one.pending]
-            for notebook in self._notebooks.values():
-                notebook.refresh()
-        self._warn("")
-
-    def _warn(self, text: str) -> None:
-        """Show the warning of a notebook; an empty one hides it when no other has one."""
-        if not text:
-            warnings = [one.warning for one in (*self._notebooks.values(), *self._lingering) if one.warning]
-            text = warnings[0] if warnings else ""
-        if text:
-            self._retry.start()
-        else:
-            self._retry.stop()
-        if text != self._warning:
-            self._warning = text
-            self.trouble.emit(text)
+    def _field_gone(self, key: Any) -> None:
+        """Closed, or its pixels are others now: what was compared is no longer true."""
+        if key in self.agreement:
+            self.set_agreement(key, None)
 
     # The end
 
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """The window is about to be closed, or deleted."""
+        if event is None or self.is_closed:
+            return False
+        if event.type() == QEvent.Type.Close:
+            self.notebooks.retry()  # it may go at once: what is not on disk yet has its last chance
+        elif event.type() == QEvent.Type.DeferredDelete:
+            self.shutdown()
+        return False
+
     def shutdown(self) -> None:
-        """Write what can be written, and close the journal. The workers have ended before."""
+        """End every job, write what can be written, and close the journal."""
         if self.is_closed:
             return
-        self._retry.stop()
-        session = self.session
-        session.active_changed.disconnect(self._active_changed)
-        session.closed.disconnect(self._field_closed)
-        session.field_changed.disconnect(self._field_changed)
-        session.result_changed.disconnect(self._in_context)
-        session.rule_changed.disconnect(self._in_context)
-        if self.pending:
-            self.retry()
         self.is_closed = True
-        for key in tuple(self._notebooks):
-            self._put_away(key)
+        self.window.removeEventFilter(self)
+        self.workers.shutdown()
+        self.notebooks.close()
+        self.session.closed.disconnect(self._field_gone)
+        self.session.field_changed.disconnect(self._field_gone)
+        self.counts.stop()
         self.closed.emit()
-        if self._journal is not None:
-            self._journal.close()
+        self.notebooks.close_journal()
+        self.fields.disconnect_all()
+
+
+def window_of(viewer: napari.Viewer) -> QMainWindow:
+    """The window of a viewer."""
+    window = viewer.window.main_menu.window()
+    assert isinstance(window, QMainWindow)  # napari's own
+    return window
 
 
 def open_desk(viewer: napari.Viewer) -> Desk | None:
-    """The desk of the open detect dock, or None where there is none."""
-    from .detect.dock import DetectDock
-
-    for widget in viewer.window.dock_widgets.values():
-        if isinstance(widget, DetectDock) and not widget.desk.is_closed:
-            return widget.desk
-    return None
+    """The desk of a viewer, or None where it has none yet, or no window any more."""
+    if not isalive(viewer.window.main_menu):  # type: ignore[no-untyped-call]
+        return None
+    desks = (child for child in window_of(viewer).children() if isinstance(child, Desk))
+    return next((desk for desk in desks if not desk.is_closed), None)
 
 
-def desk_of(viewer: napari.Viewer) -> Desk:
-    """The desk of the open detect dock; opens a detect dock where there is none."""
-    from .detect.dock import DetectDock
-
-    found = open_desk(viewer)
-    if found is None:
-        dock: DetectDock = DetectDock(viewer)
-        viewer.window.add_dock_widget(dock, name="Detect mitoses", area="right")
-        found = dock.desk
-    return found
-
-
-def _opening(key: Any, field: Field, journal: Journal | None, where: str | Path | None, reader: str) -> Job[_Opened]:
-    yield Progress(0, 2, "opening the journal")
-    from ..annotations.notebook import Notebook
-    from ..annotations.store import Journal, default_journal  # loads sqlalchemy: here, where nobody waits for it
-
-    if journal is None:
-        journal = Journal(default_journal() if where is None else where, later=True)
-    yield Progress(1, 2, "hashing the field")
-    try:
-        _ = field.digest
-        with contextlib.suppress(JournalError):  # the notebook will warn of it
-            journal.remember(field)
-        return _Opened(key, field, reader, journal, Notebook(journal, field, reader))
-    except MitosisError as error:
-        return _Opened(key, field, reader, journal, None, str(error))
+def desk_of(viewer: napari.Viewer, session: Session | None = None) -> Desk:
+    """The desk of a viewer; the first who asks makes it, with this session or a new one."""
+    return open_desk(viewer) or Desk(viewer, session)

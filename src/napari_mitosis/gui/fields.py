@@ -7,12 +7,14 @@ from typing import Any
 
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
-from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 
 from ..errors import FieldError
 from ..session import Session
-from .layers import FieldLayers, annotations_of, field_of_layer, is_field_layer, layer_mpp, result_owner
+from .field_layer import annotations_of, field_of_layer, is_field_layer, layer_mpp
+from .grave import Grave
+from .layers import FieldLayers, result_owner
 
 
 class OpenFields(QObject):
@@ -45,10 +47,7 @@ class OpenFields(QObject):
         self._session = session
         self._owners: dict[str, Image] = {}
         self._results: dict[str, FieldLayers] = {}
-        self._graves: list[Layer] = []
-        self._gravedigger = QTimer(self)
-        self._gravedigger.setSingleShot(True)
-        self._gravedigger.timeout.connect(self._bury_all)
+        self.grave = Grave(viewer, self)
         layers = viewer.layers
         layers.events.inserted.connect(self._inserted)
         layers.events.removing.connect(self._removing)
@@ -87,7 +86,7 @@ class OpenFields(QObject):
 
     def disconnect_all(self) -> None:
         """Stop following the viewer."""
-        self._gravedigger.stop()
+        self.grave.bury_now()
         layers = self._viewer.layers
         layers.events.inserted.disconnect(self._inserted)
         layers.events.removing.disconnect(self._removing)
@@ -111,7 +110,7 @@ class OpenFields(QObject):
             self.refused.emit(str(error))
             return
         self._owners[key] = layer
-        self._results[key] = FieldLayers(self._viewer, layer, self._bury, lambda row: self.picked.emit(key, row))
+        self._results[key] = FieldLayers(self._viewer, layer, self.grave.bury, lambda row: self.picked.emit(key, row))
         layer.events.name.connect(self._renamed)
         layer.events.scale.connect(self._measured)
         layer.events.units.connect(self._measured)
@@ -136,17 +135,6 @@ class OpenFields(QObject):
         self.changed.emit()
         results.remove()
 
-    def _bury(self, layers: list[Layer]) -> None:
-        """Remove layers, but not now: the list may be in the middle of clearing itself."""
-        self._graves += layers
-        self._gravedigger.start()
-
-    def _bury_all(self) -> None:
-        graves, self._graves = self._graves, []
-        for layer in graves:
-            if layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
-
     def _removing(self, _event: Any) -> None:
         """Make the canvas's OpenGL context current before a layer goes.
 
@@ -162,6 +150,7 @@ class OpenFields(QObject):
     def _renamed(self, event: Any) -> None:
         key = str(event.source.unique_id)
         self._results[key].renamed()
+        self._session.rename(key, event.source.name)
         self.changed.emit()
 
     def _measured(self, event: Any) -> None:

@@ -25,10 +25,10 @@ class Grave(QObject):
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self.bury_now)
 
-    def bury(self, layer: Layer | None) -> None:
-        """Remove a layer soon; None is nothing to remove."""
-        if layer is not None:
-            self._layers.append(layer)
+    def bury(self, *layers: Layer | None) -> None:
+        """Remove layers soon; None is nothing to remove."""
+        self._layers += [layer for layer in layers if layer is not None]
+        if self._layers:
             self._timer.start()
 
     def bury_now(self) -> None:

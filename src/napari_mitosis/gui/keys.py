@@ -1,8 +1,8 @@
-"""The keys of the detect dock: none of them is one of napari's own."""
+"""The keys of the panel, whatever step is in front: none of them is one of napari's own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 from napari.components import ViewerModel
@@ -17,10 +17,17 @@ KEYS: Mapping[str, str] = MappingProxyType(
         "detections": "J",
         "labels": "K",
         "boxes": "Shift-J",
-        "score_down": ",",
-        "score_up": ".",
+        "less": ",",
+        "more": ".",
         "area_down": "9",
         "area_up": "0",
+        "next_field": "Shift-PageDown",
+        "previous_field": "Shift-PageUp",
+        "bare": "8",
+        "fit": "Shift-F",
+        "view_10x": "Alt-1",
+        "view_20x": "Alt-2",
+        "view_40x": "Alt-4",
     }
 )
 """What each key does, in napari's notation."""
@@ -35,10 +42,17 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "detections": "Detections on or off",
         "labels": "Concentric labels on or off",
         "boxes": "Boxes on or off",
-        "score_down": "Lower the score threshold",
-        "score_up": "Raise the score threshold",
+        "less": "Less sensitive: fewer detections",
+        "more": "More sensitive: more detections",
         "area_down": "Lower the smallest area",
         "area_up": "Raise the smallest area",
+        "next_field": "Next field",
+        "previous_field": "Previous field",
+        "bare": "Held down: nothing but tissue",
+        "fit": "The whole field",
+        "view_10x": "As through a 10x objective",
+        "view_20x": "As through a 20x objective",
+        "view_40x": "As through a 40x objective",
     }
 )
 
@@ -60,10 +74,22 @@ def bind(viewer: ViewerModel, actions: Mapping[str, Callable[[], object]]) -> No
         viewer.bind_key(KEYS[name], _called(action, MEANINGS[name]), overwrite=True)
 
 
-def unbind(viewer: ViewerModel) -> None:
-    """Give the keys back."""
-    for key in KEYS.values():
-        viewer.bind_key(key, None, overwrite=True)
+def hold(viewer: ViewerModel, name: str, press: Callable[[], object], release: Callable[[], object]) -> None:
+    """Bind what happens when a key is pressed, and when it is let go."""
+
+    def held(_viewer: ViewerModel) -> Iterator[None]:
+        press()
+        yield
+        release()
+
+    held.__doc__ = MEANINGS[name]
+    viewer.bind_key(KEYS[name], held, overwrite=True)
+
+
+def unbind(viewer: ViewerModel, names: Iterable[str]) -> None:
+    """Give the keys of these actions back."""
+    for name in names:
+        viewer.bind_key(KEYS[name], None, overwrite=True)
 
 
 def _called(action: Callable[[], object], meaning: str) -> Callable[[ViewerModel], None]:

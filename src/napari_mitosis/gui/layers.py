@@ -7,7 +7,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Points, Shapes
 from napari.utils import Colormap, DirectLabelColormap
@@ -15,21 +14,22 @@ from napari.utils.colormaps import ensure_colormap
 from numpy.typing import NDArray
 
 from ..datasets.labels import IGNORED, MITOSIS, concentric_labels
-from ..datasets.samples import ANNOTATIONS_KEY
 from ..decision.evidence import Evidence
-from ..fields.field import Field
-from ..fields.npe2_reader import FIELD_KEY, field_of
-from ..fields.resolution import check_mpp
 from ..session import Result
-from ..tables import check_annotations
 from .detect.weights import Weights
 from .places import OWNER_KEY, insert_above, look_at, placed
 
 CLEAR_BELOW = 0.35
 """Scores below this fade out, so that the score map does not darken the tissue."""
 
-RING_UM = 15.0
-"""Diameter of a detection's ring: a large mitosis fits in."""
+NOT_FEATURES = ("y_px", "x_px", "y_um", "x_um", "height_px", "width_px")
+"""Columns of detections that the layer draws and need not tell."""
+
+RING_UM = 18.0
+"""Diameter of a detection's ring: it lies outside the chromatin of a large mitosis."""
+
+RING_WIDTH = 0.045
+"""Of its line, as a share of the diameter: thin, so that the eye stays on the nucleus."""
 
 RING_COLOUR = "#00e63c"
 """Green: neither haematoxylin nor eosin."""
@@ -45,52 +45,6 @@ CENTROID_BOXES: Mapping[str, str] = MappingProxyType({"fixed boxes": "#ffb81c", 
 
 RANKS = ("score map ", "score map", "concentric labels", "boxes", *CENTROID_BOXES, "detections")
 """Which result lies above which, lowest first; "score map " with a name behind it is one of several."""
-
-
-def is_field_layer(layer: object) -> bool:
-    """Whether a layer shows RGB pixels, one image."""
-    return isinstance(layer, Image) and bool(layer.rgb) and layer.ndim == 2 and OWNER_KEY not in layer.metadata
-
-
-def layer_mpp(layer: Image) -> float | None:
-    """um/px of a layer by its scale and units, or None where its units are no length or its pixels not square."""
-    y, x = (float(size) for size in layer.scale[-2:])
-    try:
-        um = [float((1.0 * unit).to("um").magnitude) for unit in layer.units[-2:]]
-    except Exception:  # pint has no common error for "pixel is no length"
-        return None
-    if abs(y * um[0] - x * um[1]) > 0.01 * abs(y * um[0]):
-        return None
-    try:
-        return check_mpp(y * um[0])
-    except ValueError:
-        return None
-
-
-def field_of_layer(layer: Image) -> Field:
-    """The field that a layer shows.
-
-    Raises
-    ------
-    FieldError
-        When its pixels are not 8-bit RGB.
-    """
-    pixels = layer.data[0] if layer.multiscale else layer.data
-    known = field_of(layer.metadata)
-    # A pyramid's first level is another object than the pixels that its file was opened with.
-    if known is not None and (known.pixels is pixels or (layer.multiscale and known.shape == pixels.shape[:2])):
-        mpp = layer_mpp(layer)
-        return (known if mpp is None or known.mpp is not None else known.with_mpp(mpp)).renamed(layer.name)
-    return Field.from_array(pixels, mpp=layer_mpp(layer), name=layer.name)
-
-
-def scale_field_layer(layer: Image, mpp: float) -> None:
-    """Give a field's layer its true size, so that napari's scale bar is right."""
-    layer.scale = (mpp, mpp)
-    layer.units = ("um", "um")
-    known = field_of(layer.metadata)
-    if known is not None:
-        layer.metadata = {**layer.metadata, FIELD_KEY: known.with_mpp(mpp)}
 
 
 def score_map(evidence: Evidence, weights: Weights = ()) -> NDArray[np.float32]:
@@ -145,7 +99,7 @@ class FieldLayers:
         self,
         viewer: ViewerModel,
         owner: Image,
-        bury: Callable[[list[Layer]], None],
+        bury: Callable[..., None],
         picked: Callable[[int], None] = lambda row: None,
     ) -> None:
         self._viewer = viewer
@@ -191,6 +145,15 @@ class FieldLayers:
                 layer.visible = True
             self._set_aside = []
 
+    def drop_maps(self) -> None:
+        """Take score maps away: they are of other evidence, and nobody asks for them now."""
+        self._bury(*self.maps.values(), self.score_map, *self.centroid_boxes.values())
+        self.maps, self.centroid_boxes, self.score_map = {}, {}, None
+
+    def has_maps(self) -> bool:
+        """Whether the fused score map is there."""
+        return self._alive(self.score_map)
+
     def show_evidence(self, evidence: Evidence, visible: bool, weights: Weights = ()) -> None:
         """Show the score maps of new evidence: fused by the weights, and each on its own but hidden."""
         singles = evidence.maps if len(evidence.maps) > 1 else {}
@@ -199,7 +162,7 @@ class FieldLayers:
         if not evidence.maps and self.score_map is not None:
             gone.append(self.score_map)
             self.score_map = None
-        self._bury([*gone, *self.centroid_boxes.values()])
+        self._bury(*gone, *self.centroid_boxes.values())
         self.centroid_boxes = {}
         for name, one in singles.items():
             known = self.maps.get(name)
@@ -245,7 +208,7 @@ class FieldLayers:
         if layer is None and visible is None:
             return
         points = result.detections[["y_px", "x_px"]].to_numpy(dtype=np.float64)
-        features = result.detections.drop(columns=["y_px", "x_px", "y_um", "x_um"]).assign(label="mitosis")
+        features = result.detections.drop(columns=list(NOT_FEATURES), errors="ignore").assign(label="mitosis")
         if layer is None:
             layer = self.detections = Points(
                 np.empty((0, 2)),
@@ -255,7 +218,7 @@ class FieldLayers:
                 symbol="disc",
                 face_color="transparent",
                 border_color=RING_COLOUR,
-                border_width=0.1,
+                border_width=RING_WIDTH,
                 features={"score": np.empty(0), "area_um2": np.empty(0), "label": np.empty(0, dtype=object)},
                 **placed(self._owner),
             )
@@ -266,6 +229,14 @@ class FieldLayers:
         layer.selected_data = set()
         layer.data = points
         layer.features = features
+
+    def show_only(self, kept: NDArray[np.bool_]) -> None:
+        """Draw the rings of these detections alone; the rows stay."""
+        layer = self.detections
+        if layer is None or not self._alive(layer) or len(layer.data) != len(kept):
+            return
+        if not np.array_equal(layer.shown, kept):
+            layer.shown = kept
 
     def _selected(self, *_: object) -> None:
         chosen = set(self.detections.selected_data) if self.detections is not None else set()
@@ -343,7 +314,7 @@ class FieldLayers:
 
     def remove(self) -> None:
         """Take the result layers away."""
-        self._bury(self.all())
+        self._bury(*self.all())
         self.score_map = self.detections = self.labels = self.boxes = None
         self.maps, self.centroid_boxes, self._set_aside = {}, {}, []
 
@@ -370,14 +341,3 @@ def result_owner(layer: object) -> str | None:
     """Unique id of the field's layer that a result layer belongs to, or None."""
     owner = layer.metadata.get(OWNER_KEY) if isinstance(layer, Layer) else None
     return owner if isinstance(owner, str) else None
-
-
-def annotations_of(metadata: Mapping[str, Any]) -> pd.DataFrame | None:
-    """The annotations in the metadata of a field's layer, or None where there are none or they are malformed."""
-    found = metadata.get(ANNOTATIONS_KEY)
-    if not isinstance(found, pd.DataFrame):
-        return None
-    try:
-        return check_annotations(found)
-    except ValueError:
-        return None

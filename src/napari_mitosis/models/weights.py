@@ -40,16 +40,17 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def check_state(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    """Compare keys and shapes with those of `network`.
+    """Compare keys and shapes with those of `network`, and see that all values are finite.
 
     Raises
     ------
     WeightsError
-        Naming the first keys that are missing, too many or of another shape.
+        Naming the first keys that are missing, too many, of another shape or not finite.
     """
     own = network.state_dict()
     problems = [f"{k} is missing" for k in own if k not in state]
     problems += [f"{k} is unknown" for k in state if k not in own]
+    problems += [f"{k} holds values that are no numbers" for k in own if k in state and not state[k].isfinite().all()]
     problems += [
         f"{k} has shape {tuple(state[k].shape)}, not {tuple(own[k].shape)}"
         for k in own

@@ -104,13 +104,14 @@ def decisions(linked: NDArray[np.int64], figures: pd.DataFrame) -> pd.DataFrame:
         n rows; columns ``state`` (`STATES` without skipped), ``figure`` (id, or empty), ``phase``, ``reader``.
     """
     known = linked >= 0
-    frame = pd.DataFrame({"state": UNDECIDED, "figure": "", "phase": "", "reader": ""}, index=range(len(linked)))
-    frame = frame.astype(object)
-    rows = figures.iloc[linked[known]]
-    for name, source in (("state", "label"), ("figure", "figure"), ("phase", "phase"), ("reader", "reader")):
-        values = frame[name].to_numpy(copy=True)
-        values[known] = rows[source].to_numpy()
-        frame[name] = values
+    columns: dict[str, NDArray[np.object_]] = {}
+    for name, source, missing in (
+        *(("state", "label", UNDECIDED), ("figure", "figure", "")),
+        *(("phase", "phase", ""), ("reader", "reader", "")),
+    ):
+        columns[name] = values = np.full(len(linked), missing, dtype=object)
+        values[known] = figures[source].to_numpy(dtype=object)[linked[known]]
+    frame = pd.DataFrame(columns, copy=False)
     return frame
 
 

@@ -11,7 +11,6 @@ from qtpy.QtWidgets import QApplication
 
 from ...annotations.actions import timestamp, utc_now
 from ...review.blind import BlindReading
-from ...review.reviewed import ReviewedCounts
 from ..grave import Grave
 from .coverage_watch import CoverageWatch
 from .layer import AnnotationLayer
@@ -41,8 +40,6 @@ class Annotating(QObject):
         Of the fields whose notebooks are open.
     tool : ClickTool
     blind : BlindReadings
-    reviewed : ReviewedCounts
-        The count of each field as its reader left it; it follows in the next pause of the reader.
     coverage : CoverageWatch
     peek : OverlayPeek
         Hides every overlay for as long as a key is held.
@@ -79,7 +76,6 @@ class Annotating(QObject):
         self.figure = ""
         self.visible = True
         self.blind = desk.blind
-        self.reviewed = ReviewedCounts(desk.session, desk.blind)
         self._grave = Grave(desk.viewer, self)
         self.coverage = CoverageWatch(desk, self)
         self.veil = Veil(desk, self.blind, self)
@@ -138,7 +134,6 @@ class Annotating(QObject):
                 self._close(key)
             if notebook is not None and key not in self.layers:
                 self.layers[key] = self._opened(key, notebook)
-                self.reviewed.set_figures(key, notebook.figures)
         self._show_active()
 
     def _opened(self, key: Any, notebook: Notebook) -> AnnotationLayer:
@@ -150,7 +145,6 @@ class Annotating(QObject):
         return AnnotationLayer(self.desk.viewer, owner, notebook, lambda: self.label, selected, self.say)
 
     def _close(self, key: Any) -> None:
-        self.reviewed.set_figures(key, None)
         self._grave.bury(self.layers.pop(key).close())
 
     def _show_active(self) -> None:
@@ -188,9 +182,8 @@ class Annotating(QObject):
             self._soon.start(pause_ms)
 
     def _catch_up(self) -> None:
-        for key, layer in tuple(self.layers.items()):
+        for layer in tuple(self.layers.values()):
             layer.catch_up()
-            self.reviewed.set_figures(key, layer.notebook.figures)
         figure, self._to_select = self._to_select, ""
         if figure:
             self.select(figure)
@@ -203,11 +196,7 @@ class Annotating(QObject):
                 self._to_select = self.notebook.add(y_px, x_px, label)
 
     def _noted(self, key: Any, _change: object) -> None:
-        if self._patient:
-            return
-        if key in self.layers:
-            self.reviewed.set_figures(key, self.layers[key].notebook.figures)
-        if key != self.key:
+        if key != self.key or self._patient:
             return
         if self.figure and self.notebook is not None and self.notebook.figure(self.figure) is None:
             self._set_figure("")
@@ -286,7 +275,6 @@ class Annotating(QObject):
         self.coverage.stop()
         self.veil.stop()
         self.peek.stop()
-        self.reviewed.stop()
         viewer = self.desk.viewer
         viewer.layers.events.removed.disconnect(self._layer_removed)
         self.desk.notebook_changed.disconnect(self._notebook_changed)

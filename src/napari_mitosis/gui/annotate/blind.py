@@ -19,7 +19,6 @@ from qtpy.QtWidgets import (
 from ...errors import MitosisError
 from ...review.blind import Agreement, agreement
 from ..places import look_at
-from ..style import STYLE
 from .annotating import annotating_of
 from .panel import OPEN_FIRST, OPENING
 from .words import faint, moment, row, section, tool
@@ -85,7 +84,6 @@ class BlindPanel(QWidget):
         self._show()
 
     def _lay_out(self) -> None:
-        self.setStyleSheet(STYLE)
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 6, 8, 6)
         column.setSpacing(5)

@@ -27,7 +27,7 @@ LOOKS: Mapping[str, Look] = MappingProxyType(
         "unsure": Look("#ffffff", "diamond", 24.0),
     }
 )
-LINE = 0.07
+LINE = 0.045
 """Width of the line, as a share of the size."""
 
 

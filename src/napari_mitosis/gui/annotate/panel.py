@@ -22,7 +22,6 @@ from superqt.utils import signals_blocked
 from ...annotations.actions import PHASES
 from ...errors import MitosisError
 from ...tables import LABELS
-from ..style import STYLE
 from .annotating import annotating_of
 from .words import done, faint, label_icon, moment, row, section, tool
 
@@ -116,7 +115,7 @@ class AnnotatePanel(QWidget):
         self.history.setToolTip("Everything that was ever done to this figure, newest first")
 
     def _lay_out(self) -> None:
-        self.setStyleSheet(STYLE + MODE_STYLE)
+        self.setStyleSheet(MODE_STYLE)
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 6, 8, 6)
         column.setSpacing(5)

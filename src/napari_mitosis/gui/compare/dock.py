@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import napari
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QBrush, QColor
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -19,7 +19,6 @@ from qtpy.QtWidgets import (
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
-    QWidget,
 )
 
 from ...errors import MitosisError
@@ -28,20 +27,17 @@ from ...inference.cache import EvidenceCache
 from ...jobs import Job, Progress
 from ...models.card import ModelCard
 from ...models.registry import list_cards
-from ...session import Session
 from ..card import short
-from ..desk import open_desk
-from ..fields import OpenFields
+from ..page import Page
 from ..places import look_at
-from ..style import STYLE
-from ..worker import JobThread, Workers
+from ..worker import JobThread
 from .layers import AgreementLayers, Compared, style
 
 COLUMNS = 2
 """Check boxes side by side."""
 
 
-class CompareDock(QWidget):
+class CompareDock(Page):
     """Runs several detectors on the active field, and shows for each figure who found it.
 
     Parameters
@@ -52,7 +48,7 @@ class CompareDock(QWidget):
     folder : Path, optional
         Where the models lie, instead of the shipped and the user's.
     cache : EvidenceCache, optional
-        What was seen before; that of the open detect dock by default, so that nothing is looked at twice.
+        What was seen before; that of the session by default, so that nothing is looked at twice.
     """
 
     def __init__(
@@ -62,28 +58,24 @@ class CompareDock(QWidget):
         folder: Path | None = None,
         cache: EvidenceCache | None = None,
     ) -> None:
-        super().__init__()
-        self.viewer = viewer
-        self.session = Session()
-        self.workers = Workers()
+        super().__init__(viewer)
+        self.session = self.desk.session
+        self.workers = self.desk.workers
+        self.fields = self.desk.fields
         self._folder = folder
         self._cache = cache
         self._run: JobThread | None = None
         self._run_key: Any = None
-        self._was_docked = False
         self._layers: dict[str, AgreementLayers] = {}
         self.compared: dict[str, Compared] = {}
         self.message = QLabel()
         self.checks = self._offer(cards)
-        self.fields = OpenFields(viewer, self.session, self)
         self._make_widgets()
         self._lay_out()
         self.session.active_changed.connect(self._show_field)
         self.session.field_changed.connect(self._field_changed)
         self.session.closed.connect(self._closed)
         self._show_field()
-        down = self.workers.shutdown
-        self.destroyed.connect(lambda: down())
 
     def _offer(self, cards: list[ModelCard] | None) -> dict[str, QCheckBox]:
         """A check box for each detector, all of them checked."""
@@ -126,7 +118,6 @@ class CompareDock(QWidget):
         self.table.currentCellChanged.connect(lambda row, *_: self.go(row))
 
     def _lay_out(self) -> None:
-        self.setStyleSheet(STYLE)
         grid = QGridLayout()
         grid.setVerticalSpacing(2)
         for at, check in enumerate(self.checks.values()):
@@ -155,10 +146,7 @@ class CompareDock(QWidget):
     @property
     def cache(self) -> EvidenceCache:
         """What was seen before."""
-        if self._cache is not None:
-            return self._cache
-        desk = open_desk(self.viewer)
-        return self.session.cache if desk is None else desk.session.cache
+        return self.session.cache if self._cache is None else self._cache
 
     @property
     def chosen(self) -> list[str]:
@@ -194,17 +182,12 @@ class CompareDock(QWidget):
             self.message.setText("The field changed during the run, so its result was dropped.")
             return
         self.compared[key] = compared
-        self._tell_desk(key, compared)
+        # The review can ask where detectors disagree.
+        self.desk.set_agreement(key, compared.comparison.agreement[["y_px", "x_px", *compared.names]])
         if key not in self._layers:
-            self._layers[key] = AgreementLayers(self.viewer, self.fields.layer(key))
+            self._layers[key] = AgreementLayers(self.viewer, self.fields.layer(key), self.fields.grave)
         self._layers[key].show(compared.comparison)
         self._show_field()
-
-    def _tell_desk(self, key: Any, compared: Compared) -> None:
-        """The review can ask where detectors disagree; fields have the same keys there."""
-        desk = open_desk(self.viewer)
-        if desk is not None and key in desk.session:
-            desk.set_agreement(key, compared.comparison.agreement[["y_px", "x_px", *compared.names]])
 
     def _failed(self, error: Exception) -> None:
         self._ended()
@@ -299,20 +282,6 @@ class CompareDock(QWidget):
         layers = self._layers.pop(str(key), None)
         if layers is not None:
             layers.remove()
-
-    def shutdown(self) -> None:
-        """End the run and let go of the viewer."""
-        self.workers.shutdown()
-        self.fields.disconnect_all()
-
-    def event(self, event: QEvent | None) -> bool:
-        """Notice that the dock was taken out of its window, which is how napari closes one."""
-        if event is not None and event.type() == QEvent.Type.ParentChange:
-            if self._was_docked and self.parent() is None:
-                self.shutdown()
-            self._was_docked = self.parent() is not None
-        done: bool = super().event(event)
-        return done
 
 
 def _compare_job(

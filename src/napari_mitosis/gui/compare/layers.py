@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from napari.components import ViewerModel
-from napari.layers import Image, Layer, Points
-from qtpy.QtCore import QTimer
+from napari.layers import Image, Points
 
+from ..grave import Grave
 from ..places import COMPARISON, KIND_KEY, insert_above, placed
 
 if TYPE_CHECKING:
@@ -74,10 +73,12 @@ class AgreementLayers:
     viewer : ViewerModel
     owner : Image
         The field's layer.
+    grave : Grave
     """
 
-    def __init__(self, viewer: ViewerModel, owner: Image) -> None:
+    def __init__(self, viewer: ViewerModel, owner: Image, grave: Grave) -> None:
         self._viewer = viewer
+        self._grave = grave
         self._owner = owner
         self.layers: dict[str, Points] = {}
         self._visible: dict[str, bool] = {}
@@ -86,7 +87,7 @@ class AgreementLayers:
         """Bring the layers up to date, in place where they are there."""
         stale = [name for name in self.layers if name not in comparison.detections and name != "found by"]
         for name in stale:
-            self._drop([self.layers.pop(name)])
+            self._grave.bury(self.layers.pop(name))
         mpp = float(comparison.field.mpp or 1.0)
         for number, (name, table) in enumerate(comparison.detections.items()):
             look = style(number)
@@ -141,10 +142,5 @@ class AgreementLayers:
 
     def remove(self) -> None:
         """Take the layers away, but not now: the list may be in the middle of clearing itself."""
-        layers, self.layers = list(self.layers.values()), {}
-        QTimer.singleShot(0, lambda: self._drop(layers))
-
-    def _drop(self, layers: Sequence[Layer]) -> None:
-        for layer in layers:
-            if layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
+        self._grave.bury(*self.layers.values())
+        self.layers = {}

@@ -6,10 +6,14 @@ import time
 from collections.abc import Hashable
 
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
+from superqt.utils import QSignalThrottler
 
 from ...decision.decide import Rule
 from ...session import Request, Result, Session
 from ..worker import JobThread, Workers
+
+THROTTLE_MS = 16
+"""A slider is followed at most this often: once for each picture that a screen shows."""
 
 QUICK_S = 0.010
 """A decision longer than this would be felt in the window: it belongs into a worker."""
@@ -24,6 +28,12 @@ class LiveDecisions(QObject):
     One decision at a time: a decider keeps caches that only one thread may use. Of the rules that arrive
     meanwhile only the last of each field is decided.
 
+    Parameters
+    ----------
+    session : Session
+    workers : Workers
+    parent : QObject
+
     Attributes
     ----------
     quick_s : float
@@ -34,8 +44,8 @@ class LiveDecisions(QObject):
 
     decided = Signal(object)
 
-    def __init__(self, session: Session, workers: Workers) -> None:
-        super().__init__()
+    def __init__(self, session: Session, workers: Workers, parent: QObject) -> None:
+        super().__init__(parent)
         self._session = session
         self._workers = workers
         self._running: JobThread | None = None
@@ -44,6 +54,34 @@ class LiveDecisions(QObject):
         self._started = 0.0
         self.quick_s = QUICK_S
         self._what: tuple[int, bool] = (0, False)
+        self._edited: tuple[Hashable, Rule] | None = None
+        self._throttle = QSignalThrottler(parent=self)
+        self._throttle.setTimeout(THROTTLE_MS)
+        self._throttle.triggered.connect(self.catch_up)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a slider has moved and its rule is not decided yet."""
+        return self._edited is not None
+
+    def edit(self, key: Hashable, rule: Rule) -> None:
+        """Decide under the rule that a slider makes, in the field that it was moved in; soon."""
+        self._edited = (key, rule)
+        self._throttle.throttle()
+
+    def catch_up(self) -> None:
+        """Decide under the rule that the sliders made last."""
+        edited, self._edited = self._edited, None
+        if edited is not None and edited[0] in self._session:
+            self.request(*edited)
+
+    def forget(self) -> None:
+        """What a slider said last does not count any more."""
+        self._edited = None
+
+    def stop(self) -> None:
+        """Wait for no slider any more."""
+        self._throttle.cancel()
 
     def request(self, key: Hashable, rule: Rule) -> None:
         """Decide in an open field under a rule; returns at once where the decision would take long."""
@@ -91,7 +129,8 @@ class LiveDecisions(QObject):
 
 def _needs_maps(old: Rule, new: Rule) -> bool:
     def of(rule: Rule) -> tuple[object, ...]:
-        return rule.smoothing_um, rule.threshold, rule.floor, rule.weights, rule.method, rule.disc_um
+        looser = max(0.5, rule.sensitivity)
+        return rule.smoothing_um, rule.threshold, rule.floor, rule.weights, rule.method, rule.disc_um, looser
 
     return of(old) != of(new)
 

@@ -5,75 +5,49 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
-    QComboBox,
-    QDoubleSpinBox,
     QFrame,
     QHBoxLayout,
     QLabel,
-    QScrollArea,
     QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
-from superqt.utils import signals_blocked
 
-from ...fields.field import Field
 from ...session import Result
 from ...tables import DETECTION_COLUMNS
 from ..keys import help_page, pretty
-from ..style import STYLE
-from ..why import WhyPanel
+from ..open.pixel_size import PixelSizeRow
 from .rule_panel import RulePanel
 from .run_panel import RunPanel
-from .summary import Summary
 
 NOT_YET = "Detect in this field first."
 
-COMPARES = "mssn"
-"""The detector that places figures in a space where alike ones are near."""
-
-WIDTH_PX = 312
-"""Of the dock; more where the fonts need it."""
-
 TOGGLES = (
-    ("score_map", "Score map", True, "What the network saw, before any threshold"),
-    ("detections", "Detections", True, "A green ring of 15 µm about each mitosis"),
+    ("score_map", "Score map", False, "What the network saw, before any threshold"),
+    ("detections", "Detections", True, "A thin green ring about each mitosis; rejected ones lose it"),
     ("boxes", "Boxes", False, "Boxes of detections (green) and of dropped candidates (grey)"),
     ("labels", "Labels", False, "Concentric labels that a network is taught: disc, and a ring that the loss ignores"),
 )
 
 
 class DetectPanel(QWidget):
-    """Field, model, result, rule and layers, from top to bottom."""
+    """Pixel size, model, rule and layers, from top to bottom.
 
-    mpp_entered = Signal(float)
+    Parameters
+    ----------
+    pixel_size : PixelSizeRow
+    """
+
     toggled = Signal(str, bool)
     step_wanted = Signal(int)
     boxes_wanted = Signal()
-    why_wanted = Signal()
 
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
-        self._dock = parent
-        self.field = QComboBox()
-        self.field.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.field.setToolTip("The field that is looked at; it follows the layer list")
-        self.dimensions = _fitting(QLabel())
-        self.dimensions.setObjectName("faint")
-        self.mpp = QDoubleSpinBox()
-        self.mpp.setRange(0.0, 20.0)
-        self.mpp.setDecimals(4)
-        self.mpp.setSingleStep(0.01)
-        self.mpp.setSpecialValueText("unknown")
-        self.mpp.setSuffix(" µm/px")
-        self.mpp.setKeyboardTracking(False)
-        self.mpp.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
-        self.mpp.setFixedWidth(104)
+    def __init__(self, pixel_size: PixelSizeRow) -> None:
+        super().__init__()
+        self.pixel_size = pixel_size
         self.run_panel = RunPanel()
-        self.summary = Summary()
         self.rule = RulePanel()
         self.message = QLabel()
         self.message.setWordWrap(True)
@@ -87,18 +61,13 @@ class DetectPanel(QWidget):
         self.figure.setObjectName("faint")
         self.figure.setWordWrap(True)
         self.centroid_boxes = _tool("Boxes from centroids")
-        self.why = _tool("Why?")
-        self.why_panel = WhyPanel()
         self.help = _tool("Keys")
         self.help.setToolTip(help_page())
-        self._lay_out(parent)
-        self.mpp.valueChanged.connect(lambda mpp: self.mpp_entered.emit(mpp) if mpp > 0 else None)
+        self._lay_out()
         self.previous.clicked.connect(lambda: self.step_wanted.emit(-1))
         self.next.clicked.connect(lambda: self.step_wanted.emit(1))
         self.centroid_boxes.clicked.connect(self.boxes_wanted)
-        self.why.clicked.connect(self.why_wanted)
         self.help.clicked.connect(lambda: self.say(help_page()))
-        self.set_field(None)
         self.set_results(None)
         self.say("")
 
@@ -110,42 +79,21 @@ class DetectPanel(QWidget):
         made.toggled.connect(lambda now: self.toggled.emit(name, now))
         return made
 
-    def _lay_out(self, dock: QWidget) -> None:
-        dock.setStyleSheet(STYLE)
+    def _lay_out(self) -> None:
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 6, 8, 6)
         column.setSpacing(4)
-        column.addWidget(self.field)
-        column.addLayout(_row(self.dimensions, self.mpp))
-        column.addWidget(_line())
+        column.addWidget(self.pixel_size)
         column.addWidget(self.run_panel)
         column.addWidget(self.message)
-        column.addWidget(self.summary)
-        column.addLayout(_row(_section("RULE"), None, self.help, self.rule.reset))
+        column.addWidget(_line())
         column.addWidget(self.rule)
         column.addWidget(_line())
         column.addLayout(_row(*self.toggles.values(), None))
         column.addLayout(_row(self.previous, self.next, self.position))
         column.addWidget(self.figure)
-        column.addLayout(_row(self.centroid_boxes, self.why, None))
-        column.addWidget(self.why_panel)
+        column.addLayout(_row(self.centroid_boxes, self.help, None))
         column.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(self)
-        outer = QVBoxLayout(dock)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
-        dock.setMinimumWidth(WIDTH_PX)
-
-    def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Sideways scrolling is off: other fonts than those of the author must not cut the dock off."""
-        super().resizeEvent(event)
-        dock, need = self._dock, self.minimumSizeHint().width()
-        if need > dock.minimumWidth():
-            dock.setMinimumWidth(need)
 
     def wants(self, name: str) -> bool:
         """Whether a kind of result layer is to be seen."""
@@ -154,28 +102,11 @@ class DetectPanel(QWidget):
     def say(self, text: str, error: bool = False) -> None:
         """Show a message above the result, or none."""
         self.message.setText(text)
-        self.message.setStyleSheet("color: #ff8a80;" if error else "color: #c5ccd6;")
+        self.message.setObjectName("error" if error else "faint")
+        style = self.style()
+        if style is not None:
+            style.polish(self.message)
         self.message.setVisible(bool(text))
-
-    def set_field(self, field: Field | None) -> None:
-        """Show size and um/px of a field, without a signal."""
-        with signals_blocked(self.mpp):
-            self.mpp.setValue(field.mpp if field is not None and field.mpp is not None else 0.0)
-        self.mpp.setEnabled(field is not None)
-        self.field.setEnabled(field is not None)
-        if field is None:
-            self.dimensions.setText("no RGB image is open")
-            self.mpp.setToolTip("Open a field first.")
-            return
-        height, width = field.shape
-        area = f" · {field.area_mm2():.3f} mm²" if field.mpp is not None else ""
-        self.dimensions.setText(f"{width}×{height} px{area}")
-        self.mpp.setToolTip(
-            "Pixel size. The file does not state it: enter it (40x scanners: about 0.25)."
-            if field.mpp is None
-            else "Pixel size of this field"
-        )
-        self.mpp.setStyleSheet("QDoubleSpinBox { border: 1px solid #ffb81c; }" if field.mpp is None else "")
 
     def set_results(self, result: Result | None) -> None:
         """Enable what needs a result, or say why it is disabled."""
@@ -187,14 +118,6 @@ class DetectPanel(QWidget):
         self.position.setText(f"{count} detections, best first" if count else "")
         self.figure.setText("")
         self.figure.setVisible(False)
-        self.why_panel.show_why(None)
-        compares = count > 0 and result is not None and result.card.detector == COMPARES
-        self.why.setEnabled(compares)
-        self.why.setToolTip(
-            "The known mitoses and mimics that this figure looks most like"
-            if compares
-            else "Only MSSN compares figures with known ones."
-        )
         mapped = result is not None and bool(result.evidence.maps)
         self.centroid_boxes.setEnabled(mapped)
         self.centroid_boxes.setToolTip(
@@ -214,7 +137,6 @@ class DetectPanel(QWidget):
 
     def show_position(self, at: int, count: int, figure: Mapping[str, float]) -> None:
         """Tell which detection is centred, and what is known of it."""
-        self.why_panel.show_why(None)
         self.position.setText(f"{at + 1} / {count} · score {figure['score']:.2f} · {figure['area_um2']:.0f} µm²")
         more = [f"{name} {figure[name]:.3g}" for name in figure if name not in DETECTION_COLUMNS]
         self.figure.setText(" · ".join(more))

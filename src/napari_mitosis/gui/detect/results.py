@@ -12,8 +12,9 @@ from qtpy.QtCore import QObject, QTimer
 from ...decision.estimate_boxes import BOX_COLUMNS, estimate_boxes, fixed_boxes
 from ...decision.evidence import Evidence
 from ...jobs import Job, Progress
-from ...session import Result, Session
-from ..fields import OpenFields
+from ...review.judge import link
+from ...session import Result
+from ..desk import Desk
 from .boxes import boxes_of
 from .panel import DetectPanel
 
@@ -47,18 +48,24 @@ class ResultView(QObject):
 
     Parameters
     ----------
-    session : Session
-    fields : OpenFields
+    desk : Desk
     panel : DetectPanel
         Its toggles are read.
     parent : QObject
     """
 
-    def __init__(self, session: Session, fields: OpenFields, panel: DetectPanel, parent: QObject) -> None:
+    def __init__(self, desk: Desk, panel: DetectPanel, parent: QObject) -> None:
         super().__init__(parent)
-        self._session = session
-        self._fields = fields
+        self._desk = desk
+        self._session = desk.session
+        self._fields = desk.fields
         self._panel = panel
+        self._judged: set[Any] = set()
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(PAUSE_MS)
+        self._soon.timeout.connect(self._follow_judgements)
+        desk.counts.changed.connect(self._judged_again)
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(PAUSE_MS)
@@ -67,6 +74,7 @@ class ResultView(QObject):
     def stop(self) -> None:
         """Wait for no pause any more."""
         self._pause.stop()
+        self._soon.stop()
 
     def landed(self, result: Result) -> None:
         """A network has looked: show what it saw."""
@@ -77,8 +85,12 @@ class ResultView(QObject):
         if here:
             self._panel.offer_maps(bool(result.evidence.maps))
             self._panel.toggles["boxes"].setChecked(not result.evidence.maps)
-        results.show_evidence(result.evidence, here and wants("score_map"), result.rule.weights)
+        if here and wants("score_map"):
+            results.show_evidence(result.evidence, True, result.rule.weights)
+        else:
+            results.drop_maps()
         results.show_detections(result, here and wants("detections"))
+        self._hide_rejected(key)
         if here:
             self._in_a_pause()
 
@@ -90,6 +102,7 @@ class ResultView(QObject):
             results.remove()
             return
         results.show_detections(result)
+        self._hide_rejected(key)
         if sum(one.size for one in result.evidence.maps.values()) <= QUICK_CELLS:
             results.show_weights(result.evidence, result.rule.weights)
         if key == self._session.active:
@@ -101,6 +114,10 @@ class ResultView(QObject):
         state = self._session.current
         self._panel.offer_maps(state is None or state.result is None or bool(state.result.evidence.maps))
         wanted = {name: self._panel.wants(name) for name in self._panel.toggles}
+        if state is not None and state.result is not None and wanted["score_map"]:
+            results = self._fields.results(str(key))
+            if state.result.evidence.maps and not results.has_maps():
+                results.show_evidence(state.result.evidence, True, state.result.rule.weights)
         self._fields.show_only(None if key is None else str(key), wanted)
         self._pause.start()
 
@@ -116,9 +133,29 @@ class ResultView(QObject):
                 self._boxes()
             elif result is not None and name == "detections":
                 results.show_detections(result, True)
-            elif result is not None and result.evidence.maps and results.score_map not in results.all():
-                results.show_evidence(result.evidence, True, result.rule.weights)
         self.show_layers()
+
+    def _judged_again(self, key: Any) -> None:
+        """A key that judges must not wait for the layer: it follows in a pause."""
+        self._judged.add(key)
+        self._soon.start()
+
+    def _follow_judgements(self) -> None:
+        keys, self._judged = self._judged, set()
+        for key in keys:
+            if key in self._session:
+                self._hide_rejected(key)
+
+    def _hide_rejected(self, key: Any) -> None:
+        """A detection that its reader called a look-alike has no ring."""
+        state, notebook = self._session[key], self._desk.notebooks.known(key)
+        if state.result is None or state.field.mpp is None or notebook is None or not len(notebook.figures):
+            return
+        figures, places = notebook.figures, ["y_px", "x_px"]
+        linked = link(state.result.detections[places], figures[places], state.field.mpp)
+        mimic = (figures["label"] == "mimic").to_numpy(dtype=bool)
+        rejected = (linked >= 0) & mimic[linked]
+        self._fields.results(str(key)).show_only(~rejected)
 
     def centroid_boxes(self) -> Job[CentroidBoxes] | None:
         """A job that makes boxes of the mitoses of the active field; None where there is no score map to ask."""

@@ -5,9 +5,9 @@ from functools import partial
 
 import napari
 from napari.layers import Layer
-from qtpy.QtCore import QEvent, Qt, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import Qt, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QHideEvent, QShowEvent
-from qtpy.QtWidgets import QDockWidget, QLabel, QMainWindow, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
 from ...annotations.actions import PHASES
@@ -16,11 +16,11 @@ from ...review.target import CANDIDATES, SECOND
 from ...tables import LABELS
 from ..annotate.annotating import annotating_of
 from ..annotate.cover import Cover
-from ..desk import Desk, desk_of
+from ..page import Page
 from ..places import COMPARISON, KIND_KEY
 from ..preferences import Preferences
 from .browser import Browser
-from .empty import Empty
+from .judged_rings import JudgedRings
 from .keys_dialog import KeysDialog
 from .marker import DEFAULT, MAGNIFICATIONS, Marker, camera_of, look_at, zoom_for, zoom_of_objective
 from .onward import Onward
@@ -29,30 +29,25 @@ from .queue_panel import STYLE
 from .review_keys import ReviewKeys
 from .reviewing import Reviewing
 from .second_look import SecondLook
+from .threshold_offer import ThresholdOffer
 from .thumbnails import Thumbnails
 
 WIDTH_PX = 456
-PAUSE_MS = 150
-"""The Points layer's selection follows in a pause of the keys."""
+PAUSE_MS = 150  # the Points layer's selection follows in a pause of the keys
 
 
-class ReviewDock(QWidget):
-    """Reviews the candidates of the active field. Opens a detect dock where there is none: its desk is shared.
+class ReviewDock(Page):
+    """Reviews the candidates of the active field.
 
-    Attributes
-    ----------
-    report_wanted : Signal()
-        The reader is through and asks for the report; offered once `onward.has_report` is set.
+    `report_wanted` asks for the report; it is offered after the last candidate once `onward.has_report` is set.
     """
 
     report_wanted = Signal()
 
     def __init__(self, viewer: napari.Viewer) -> None:
-        super().__init__()
-        self.viewer = viewer
+        super().__init__(viewer)
         self.preferences = Preferences()
         self.keys = ReviewKeys(self.preferences, viewer)
-        self._was_docked = False
         self._down = False
         self._content: QWidget | None = None
         self._pause = QTimer(self)
@@ -70,13 +65,11 @@ class ReviewDock(QWidget):
         self.trouble.setWordWrap(True)
         self.trouble.hide()
         self._column.addWidget(self.trouble)
-        self._start(desk_of(viewer))
+        self._start()
 
-    # A desk comes and goes
-
-    def _start(self, desk: Desk) -> None:
-        """Build everything about a desk."""
-        self.desk = desk
+    def _start(self) -> None:
+        """Build everything about the desk."""
+        desk = self.desk
         kept = self.preferences
         order, below = kept.get("review_order", "score"), kept.get("review_below", False)
         order = order if order in ORDERS else "score"
@@ -95,6 +88,8 @@ class ReviewDock(QWidget):
         self.annotate, self.empty = parts.annotate, parts.empty
         self._column.addWidget(parts, 1)
         self.onward = Onward(desk, self.reviewing, self.panel, self)
+        self.rings = JudgedRings(self.reviewing, self)
+        self.offer = ThresholdOffer(self.reviewing, parts.offer, self)
         with signals_blocked(self.panel), signals_blocked(self.browser):
             self.browser.order.setCurrentIndex(max(0, self.browser.order.findData(order)))
             self.browser.below.setChecked(below)
@@ -109,7 +104,6 @@ class ReviewDock(QWidget):
     def _connect(self) -> None:
         desk, reviewing, panel = self.desk, self.reviewing, self.panel
         desk.trouble.connect(self._show_trouble)
-        desk.closed.connect(self._desk_closed)
         desk.session.field_changed.connect(self.thumbnails.forget)
         desk.session.closed.connect(self.thumbnails.forget)
         desk.fields.changed.connect(self._show_name)
@@ -161,7 +155,7 @@ class ReviewDock(QWidget):
             self.viewer.status = "Open Review first: its keys act on what it shows."
 
     def _in_sight(self, act: Callable[[], object]) -> None:
-        """Do something to the target, if its mark is on the screen; else bring it there, and wait for the next key."""
+        """Do something to the target, if its mark is on the screen; else bring it there, for the next key."""
         if self.marker.in_view or not self.isVisible():
             self._in_front(act)
             return
@@ -178,8 +172,10 @@ class ReviewDock(QWidget):
     # Showing
 
     def _show_rows(self) -> None:
-        """Other candidates, another order or another field."""
+        """Other candidates, another order or another field: the target may have another number."""
+        self.panel.show_target()
         self._list_in_front.follow()
+        self._list_in_front.show_target()
         self.browser.show_orders()
         self._show_empty()
         self._show_name()
@@ -205,6 +201,7 @@ class ReviewDock(QWidget):
     def _show_target(self, move: bool) -> None:
         """Another target: mark it, go there, select it everywhere."""
         self.panel.show_target()
+        self._list_in_front.follow()
         self._list_in_front.show_target()
         self._show_empty()
         self._mark()
@@ -260,11 +257,9 @@ class ReviewDock(QWidget):
         self._show_target(False)
 
     def _help_out(self) -> None:
+        """The button of the empty state."""
         state = self.desk.session.current
-        if self.desk.is_closed:
-            self.empty.deleteLater()
-            self._start(desk_of(self.viewer))
-        elif state is not None and state.result is None:
+        if state is not None and state.result is None:
             self.empty.say("Detecting…", "The review begins as soon as the detector is done.", None)
             self.desk.detect_wanted.emit()
         else:
@@ -328,6 +323,8 @@ class ReviewDock(QWidget):
     def showEvent(self, event: QShowEvent | None) -> None:
         """Whatever was looked at last is looked at again."""
         super().showEvent(event)
+        if not self._down and not self.desk.is_closed:
+            self._mark()
         QTimer.singleShot(0, self._shown)
 
     def _shown(self) -> None:
@@ -346,25 +343,6 @@ class ReviewDock(QWidget):
             self.marker.hide()
             self._cover.follow()
 
-    def _beside_the_detect_dock(self) -> None:
-        """Share the place of the detect dock, as a tab: below it there would be no room."""
-        mine, theirs, window = self.parent(), self.desk.parent(), self.window()
-        other = theirs.parent() if theirs is not None else None
-        if not (isinstance(mine, QDockWidget) and isinstance(other, QDockWidget) and isinstance(window, QMainWindow)):
-            return
-        if window.dockWidgetArea(mine) == window.dockWidgetArea(other) and not mine.isFloating():
-            window.tabifyDockWidget(other, mine)
-            QTimer.singleShot(0, mine.raise_)  # now it is not yet a tab that could come to the front
-
-    def _desk_closed(self) -> None:
-        """The detect dock is gone, and with it everything that was shared."""
-        self._let_go()
-        if not self._down:
-            self.empty = Empty()
-            self.empty.say("The detect dock was closed", "The review needs it.", "Open it again")
-            self.empty.button.clicked.connect(self._help_out)
-            self._column.addWidget(self.empty)
-
     def _let_go(self) -> None:
         self._pause.stop()
         self.keys.unbind()
@@ -382,18 +360,4 @@ class ReviewDock(QWidget):
         if self._down:
             return
         self._down = True
-        if not self.desk.is_closed:
-            self.desk.closed.disconnect(self._desk_closed)
-            self.desk.trouble.disconnect(self._show_trouble)
-            self._let_go()
-
-    def event(self, event: QEvent | None) -> bool:
-        """Notice that the dock was taken out of its window, which is how napari closes one."""
-        if event is not None and event.type() == QEvent.Type.ParentChange:
-            if self._was_docked and self.parent() is None:
-                self.shutdown()
-            elif not self._was_docked:
-                QTimer.singleShot(0, self._beside_the_detect_dock)
-            self._was_docked = self.parent() is not None
-        done: bool = super().event(event)
-        return done
+        self._let_go()

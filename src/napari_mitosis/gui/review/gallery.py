@@ -134,7 +134,7 @@ class Gallery(QListView):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setFrameShape(QListView.Shape.NoFrame)
-        self.setMinimumHeight(CELL.height() + 6)
+        self.setMinimumHeight(CELL.height() // 2)
         bar = self.verticalScrollBar()
         if bar is not None:
             bar.setSingleStep(CELL.height() // 3)

@@ -62,7 +62,6 @@ class Marker(QObject):
     def __init__(self, viewer: napari.Viewer, parent: QWidget) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._parent = parent
         self._canvas: QOpenGLWidget | None = None
         self._ticks: _Ticks | None = None
         self._world: tuple[float, float] | None = None
@@ -87,7 +86,8 @@ class Marker(QObject):
         """The canvas, or None where there is none to be seen. A window has many parts: it is looked for once."""
         known = self._canvas
         if known is None or not _alive(known) or not known.isVisible():
-            self._canvas = canvas_of(self._parent.window())
+            parent = self.parent()
+            self._canvas = canvas_of(parent.window() if isinstance(parent, QWidget) else None)
         return self._canvas
 
     @property

@@ -5,7 +5,6 @@ from __future__ import annotations
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from ...review.target import SECOND
-from ..annotate.annotating import annotating_of
 from ..desk import Desk
 from .queue_panel import QueuePanel
 from .reviewing import Reviewing
@@ -40,7 +39,7 @@ class Onward(QObject):
         self._desk = desk
         self._reviewing = reviewing
         self._panel = panel
-        self._counts = annotating_of(desk).reviewed
+        self._counts = desk.counts
         self.has_report = False
         reviewing.finished.connect(self._show)
         panel.onward.connect(self._go)

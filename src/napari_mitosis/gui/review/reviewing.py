@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from ...jobs import Job
@@ -16,7 +17,6 @@ from ...review.judge import judge
 from ...review.queue import SECOND_COUNT, Queue
 from ...review.second_look import looking
 from ...review.target import CANDIDATES, SECOND, Target
-from ...review.words import counted
 from ...session import Result
 from ..annotate.annotating import annotating_of
 from ..desk import Desk
@@ -60,8 +60,7 @@ class Reviewing(QObject):
         self.annotating = annotating_of(desk)
         self._judged: dict[Any, str] = {}
         self._judging = False
-        self._finished = False
-        self._front = CANDIDATES
+        self._finished, self._front = False, CANDIDATES
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(PAUSE_MS)
@@ -80,8 +79,6 @@ class Reviewing(QObject):
         for key in session:
             self._result_changed(key)
         self.catch_up()
-
-    # What there is
 
     @property
     def key(self) -> Any:
@@ -109,6 +106,10 @@ class Reviewing(QObject):
         """What keys judge, the crosshair marks and the thumbnail shows; None where there is nothing to judge."""
         return self.queue.target
 
+    def queues(self) -> dict[Any, Queue]:
+        """The queues of all fields where something was detected, but for those that are read blind."""
+        return {key: queue for key, queue in self._queues.items() if not self.annotating.blind.blind(key)}
+
     # What a reader does
 
     def say(self, label: str) -> None:
@@ -123,7 +124,7 @@ class Reviewing(QObject):
         if notebook is None or result is None or target is None:
             self.said.emit("The journal is still being opened: press again in a moment.")
             return
-        self._judging = True  # what follows is told once, with the next candidate
+        rows, self._judging = queue.rows, True  # what follows is told once, with the next candidate
         with self.annotating.later():
             figure = judge(
                 notebook, *target.place, label, source=result.evidence.model, score=target.score, figure=target.figure
@@ -131,22 +132,24 @@ class Reviewing(QObject):
         self._judging = False
         self._judged[self.key] = figure
         self._finished = False
-        self._on(queue.next_undecided())
+        self._on(queue.next_undecided(), rows)
 
     def skip(self) -> None:
         """Put the target off."""
         queue = self._ready()
+        rows = self.queue.rows
         if queue is not None:
-            self._on(queue.skip())
+            self._on(queue.skip(), rows)
 
     def go(self, step: int) -> None:
         """The next candidate, whatever is on record of it, or back to the one before."""
         queue = self._ready()
-        if queue is not None:
-            if queue.go(step) is None:
-                self.said.emit("This is the last one." if step > 0 else "This is the first one.")
-                return
-            self._moved()
+        rows = self.queue.rows
+        if queue is not None and queue.go(step) is None:
+            self.said.emit("This is the last one." if step > 0 else "This is the first one.")
+        elif queue is not None:
+            self._again()
+            self._on(queue.present, rows)
 
     def look_at(self, row: int, move: bool = True) -> None:
         """Make a candidate the target."""
@@ -186,12 +189,8 @@ class Reviewing(QObject):
 
     def turn(self, back: bool) -> None:
         """Undo this reader's last action in the field, or do it again; what it changes is looked at."""
-        notebook = self.desk.current
-        if notebook is None:
-            return
-        queue, before = self.queue, self.queue.notes["state"].to_numpy()
-        action = notebook.undo() if back else notebook.redo()
-        if action is None:
+        notebook, queue, before = self.desk.current, self.queue, self.queue.notes["state"].to_numpy()
+        if notebook is None or (notebook.undo() if back else notebook.redo()) is None:
             self.said.emit("There is nothing to undo." if back else "There is nothing to do again.")
             return
         after = queue.notes["state"].to_numpy()
@@ -263,9 +262,11 @@ class Reviewing(QObject):
         self.said.emit("")
         return queue
 
-    def _on(self, row: int | None) -> None:
+    def _on(self, row: int | None, rows: NDArray[np.int64]) -> None:
+        """Tell of the next one, and of the rows of the queue only where they are others: that takes longer."""
         queue = self.queue
-        self.rows_changed.emit()
+        if queue.rows is not rows:
+            self.rows_changed.emit()
         self.target_changed.emit(True)
         if row is None:
             self._finished = queue.decided == len(queue.listed())
@@ -274,9 +275,9 @@ class Reviewing(QObject):
 
     def _done(self) -> str:
         queue = self.queue
-        where = " that the rule leaves out" if queue.front == SECOND else ""
+        where = " that the settings leave out" if queue.front == SECOND else ""
         count = len(queue.listed())
-        first = "The one candidate" if count == 1 else f"All {counted(count, 'candidate')}"
+        first = "The one candidate" if count == 1 else f"All {count} candidates"
         return f"{first}{where} {'is' if count == 1 else 'are'} judged."
 
     def _moved(self) -> None:
@@ -350,7 +351,7 @@ class Reviewing(QObject):
         self._notebook_changed(key)
 
     def _picked(self, key: str, at: int) -> None:
-        """A detection was selected in its layer: it is the present candidate; it is in view already."""
+        """A detection was selected in its layer: it is the target; it is in view already."""
         if key != self.key:
             return
         self.catch_up()

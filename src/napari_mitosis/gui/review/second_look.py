@@ -63,6 +63,8 @@ class SecondLook(QWidget):
         self.count.setValue(self._reviewing.second_count)
         self.count.setToolTip("How many of the best candidates that the settings leave out are to be looked at")
         self.summary = faint()
+        self.summary.setWordWrap(False)
+        self.summary.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.share = QProgressBar()
         self.share.setRange(0, 1000)
         self.share.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -78,9 +80,8 @@ class SecondLook(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 4, 0, 0)
         column.setSpacing(5)
-        column.addLayout(row(QLabel("The best"), self.count, QLabel("that the settings leave out"), None))
+        column.addLayout(row(QLabel("Best"), self.count, QLabel("left out by the settings"), self.summary))
         column.addWidget(self.gallery, 1)
-        column.addWidget(self.summary)
         column.addLayout(row(QLabel("Tissue seen"), self.share, self.unseen, self.go_unseen))
 
     def follow(self) -> None:
@@ -148,5 +149,5 @@ class SecondLook(QWidget):
             labels = ("mitosis", "mimic", "unsure")
             counts = [queue.count(label, SECOND) for label in labels]
             said = ", ".join(counted(number, label) for number, label in zip(counts, labels, strict=True) if number)
-            shown = len(queue.second)
-            self.summary.setText(f"{sum(counts)} of {shown} judged{': ' if said else ''}{said}.")
+            self.summary.setText(said or f"{len(queue.second)} to judge")
+        self.summary.setToolTip(self.summary.text())

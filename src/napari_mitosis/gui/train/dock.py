@@ -5,9 +5,8 @@ from typing import Any
 
 import napari
 import pandas as pd
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QWidget
 
 from ...errors import MitosisError
 from ...finetune.client import Ended
@@ -15,11 +14,9 @@ from ...finetune.gate import FEWEST_FIELDS, FEWEST_MITOSES
 from ...finetune.runs import Run, unfinished
 from ...models.registry import list_cards
 from ...models.versions import adopt, go_back
-from ..desk import Desk, desk_of
-from ..detect.dock import DetectDock
 from ..devices import devices_job
+from ..page import Page
 from ..places import look_at
-from ..worker import Workers
 from .panel import TrainPanel
 from .training import Training, training_of
 from .work import (
@@ -41,10 +38,8 @@ REFRESH_MS = 1500
 """How long after an annotation the counts follow."""
 
 
-class TrainDock(QWidget):
-    """Trains new versions from a reader's corrections, beside the work. Opens a detect dock where there is none.
-
-    The training belongs to the window: it goes on while this dock is closed.
+class TrainDock(Page):
+    """Trains new versions from a reader's corrections, beside the work; goes on while it is not looked at.
 
     Parameters
     ----------
@@ -54,23 +49,18 @@ class TrainDock(QWidget):
     """
 
     def __init__(self, viewer: napari.Viewer, minutes: Sequence[float] = MINUTES) -> None:
-        super().__init__()
-        self.viewer = viewer
-        self.desk: Desk = desk_of(viewer)
-        self.workers = Workers()
+        super().__init__(viewer)
+        self.workers = self.desk.workers
         self.panel = TrainPanel(self, minutes)
         self.training: Training | None = None
         self._old: Run | None = None
         self._busy = False
-        self._was_docked = False
         self._down = False
         self._refresh = QTimer(self)
         self._refresh.setSingleShot(True)
         self._refresh.setInterval(REFRESH_MS)
         self._refresh.timeout.connect(self.refresh_fields)
         self._connect()
-        down = self.workers.shutdown
-        self.destroyed.connect(lambda: down())
 
     def _connect(self) -> None:
         panel = self.panel
@@ -294,9 +284,7 @@ class TrainDock(QWidget):
         detector = names[0].partition("@")[0]
         self._show_versions(detector)
         self.panel.verdict.set_in_use(self._in_use(detector))
-        detect = self.desk.parent()
-        if isinstance(detect, DetectDock):
-            detect.refresh_models(select=names[0])
+        self.desk.models_changed.emit(names[0])
 
     def _show_versions(self, detector: str) -> None:
         self._tried(lambda: self.panel.versions.show_versions(detector))
@@ -338,7 +326,6 @@ class TrainDock(QWidget):
             return
         self._down = True
         self._refresh.stop()
-        self.workers.shutdown()
         if self.training is not None:
             self.training.changed.disconnect(self._show_training)
             self.training.ended.disconnect(self._ended)
@@ -351,15 +338,6 @@ class TrainDock(QWidget):
         else:
             self._show_training()
             self._soon()
-
-    def event(self, event: QEvent | None) -> bool:
-        """Notice that the dock was taken out of its window, which is how napari closes one."""
-        if event is not None and event.type() == QEvent.Type.ParentChange:
-            if self._was_docked and self.parent() is None:
-                self.shutdown()
-            self._was_docked = self.parent() is not None
-        done: bool = super().event(event)
-        return done
 
 
 def _nothing(_result: object) -> None:

@@ -26,7 +26,6 @@ from superqt.utils import signals_blocked
 from ...finetune.client import Ended
 from ...models.card import ModelCard
 from ..card import STANDARD, headline, short
-from ..style import STYLE
 from .curves import CurvesView
 from .fields_table import FieldsTable
 from .training import Training
@@ -35,9 +34,7 @@ from .versions_view import VersionsView
 
 WIDTH_PX = 392
 
-TRAIN_STYLE = (
-    STYLE
-    + """
+TRAIN_STYLE = """
 QFrame#banner { background: rgba(255, 184, 28, 30); border: 1px solid rgba(255, 184, 28, 120); border-radius: 5px; }
 QFrame#banner QLabel { background: transparent; }
 QFrame#verdict { background: rgba(127, 127, 127, 24); border: 1px solid rgba(127, 127, 127, 80); border-radius: 6px; }
@@ -48,7 +45,6 @@ QLabel#trouble { background: #8e1b1b; color: white; padding: 7px; border-radius:
 QPlainTextEdit { background: #14171b; font-family: monospace; font-size: 11px; border-radius: 4px; }
 QTableWidget { background: rgba(127, 127, 127, 18); border: none; border-radius: 4px; }
 """
-)
 
 
 class TrainPanel(QWidget):

@@ -14,15 +14,15 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
-from ..datasets.folder import read_folder
-from ..datasets.samples import sample_folder
-from ..errors import MitosisError
-from ..fields.field import Field
-from ..jobs import Job
-from ..session import Session
+from ...datasets.folder import read_folder
+from ...datasets.samples import sample_folder
+from ...errors import MitosisError
+from ...fields.field import Field
+from ...jobs import Job
+from ...session import Session
 
 if TYPE_CHECKING:
-    from ..inference.references import References
+    from ...inference.references import References
 
 NEAREST = 4
 THUMBNAIL_PX = 52
@@ -60,7 +60,7 @@ def why_job(
     MitosisError
         If the model does not compare figures.
     """
-    from ..inference.references import EmbeddingNetwork, look_at, nearest, reference_figures, together
+    from ...inference.references import EmbeddingNetwork, look_at, nearest, reference_figures, together
 
     pipeline = yield from session.loading(model)
     detector: Any = getattr(pipeline, "detector", None)

@@ -1,0 +1,278 @@
+"""The Report step: count, area, hotspot, case, and the ways out of the window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QFileDialog, QLabel, QVBoxLayout, QWidget
+
+from ...annotations.exchange import FORMATS, FieldFacts
+from ...cases.live import LiveCount
+from ...cases.places import Place
+from ...cases.report import ReportOptions
+from ...errors import MitosisError
+from ...jobs import Job
+from ...measures.grade import Convention
+from ..desk import Desk
+from .area import AreaChoice
+from .errand import Errand
+from .numbers import Numbers
+from .parts import CaseBox, HotspotBox, OutBox
+from .printing import print_pdf
+from .work import Found, adding, exporting, finding, lone_case, reporting, seeking
+
+ChooseFile = Callable[[QWidget, str, str, str], str]
+
+
+def choose_file(parent: QWidget, title: str, start: str, kinds: str) -> str:
+    """Ask where to write; nothing when the reader changed their mind."""
+    return str(QFileDialog.getSaveFileName(parent, title, start, kinds)[0])
+
+
+class ReportPanel(QWidget):
+    """What the reader leaves with.
+
+    Parameters
+    ----------
+    desk : Desk
+    choose : callable, optional
+        Asks for the name of a file to write.
+
+    Attributes
+    ----------
+    live : LiveCount
+        The count of the open fields and of the case.
+    """
+
+    def __init__(self, desk: Desk, choose: ChooseFile = choose_file) -> None:
+        super().__init__()
+        self.desk = desk
+        self.live = LiveCount()
+        self._choose = choose
+        self._found = Found([], None)
+        self._errands: list[Errand] = []
+        self._sought_key = self._paper = ""
+        self._target = Path()
+        self._down = False
+        self.numbers, self.case_box, self.hotspot_box, self.out_box = Numbers(), CaseBox(), HotspotBox(), OutBox()
+        self.area = AreaChoice(desk)
+        self.message = QLabel()
+        self.message.setWordWrap(True)
+        column = QVBoxLayout(self)
+        for part in (self.case_box, self.numbers, self.area, self.hotspot_box, self.out_box, self.message):
+            column.addWidget(part)
+        column.addStretch(1)
+        self._connect()
+        QTimer.singleShot(0, self.refresh)
+
+    def _connect(self) -> None:
+        desk, session = self.desk, self.desk.session
+        desk.notebook_changed.connect(self._notebook_changed)
+        desk.noted.connect(self._noted)
+        desk.closed.connect(self.shutdown)
+        session.result_changed.connect(self._changed)
+        session.field_changed.connect(self._changed)
+        session.closed.connect(self._field_closed)
+        self.numbers.convention_chosen.connect(self._set_convention)
+        self.case_box.added.connect(self._add)
+        self.case_box.chosen.connect(self._case_chosen)
+        self.case_box.scope_changed.connect(self._show)
+        self.area.told.connect(self._tell)
+        self.hotspot_box.wanted.connect(self._seek)
+        self.out_box.export_wanted.connect(self._export)
+        self.out_box.report_wanted.connect(self._report)
+
+    # ------------------------------------------------------------------ what is counted
+
+    def refresh(self) -> None:
+        """Take in all open fields, and read the case."""
+        if self._down or self.desk.is_closed:
+            return
+        for key in tuple(self.desk.session):
+            self._take_in(key)
+        self._read_case()
+        self._show()
+
+    def _take_in(self, key: Any) -> None:
+        notebook = self.desk.notebook(key)
+        if notebook is None:
+            return
+        state = self.desk.session[key]
+        # While a field is read blind nothing of the detector is shown, not even how many candidates there are.
+        result = None if self.desk.blind.blind(key) else state.result
+        self.live.set_open(key, state.field, notebook.figures, notebook.marks, result)
+
+    def _notebook_changed(self, key: Any) -> None:
+        first = not self._found.names and self.desk.journal is not None
+        if key is not None and key in self.desk.session:
+            self._take_in(key)
+        if first:
+            self._read_case()
+        self._show()
+
+    def _noted(self, key: Any, change: Any) -> None:
+        self._take_in(key)
+        if change.action is not None and change.action.kind in ("join", "leave", "undo", "redo", "complete", "reopen"):
+            self._read_case()
+        self._show()
+
+    def _changed(self, key: Any) -> None:
+        if not self._down and key in self.desk.session:
+            self._take_in(key)
+            self._show()
+
+    def _field_closed(self, key: Any) -> None:
+        self.live.forget(key)
+        self._show()
+
+    def _set_convention(self, convention: Convention) -> None:
+        self.live.convention = convention
+        self._show()
+
+    def _show(self, *_: object) -> None:
+        if self._down or self.desk.is_closed:
+            return
+        key, whole = self.desk.session.active, self.case_box.whole_case
+        counted = self.live.counted(key, whole)
+        self.numbers.show_tally(self.live.tally(key, whole) if counted else None)
+        notebook = self.desk.notebook(key) if key is not None else None
+        self.area.show_area(notebook)
+        self.case_box.show_field(notebook.marks.case if notebook is not None else "", notebook is not None)
+        for part in (self.hotspot_box, self.out_box):
+            part.setEnabled(bool(counted) and not self._errands)
+
+    # ------------------------------------------------------------------ the case
+
+    def _read_case(self) -> None:
+        if self.desk.journal is not None:
+            self._start(finding(self.desk.journal, self._case_name()), self._case_read)
+
+    def _case_name(self) -> str:
+        """The case that is looked at: the one that was chosen, else that of the active field."""
+        notebook = self.desk.current
+        return self.case_box.name or (notebook.marks.case if notebook is not None else "")
+
+    def _case_chosen(self, name: str) -> None:
+        if self.desk.journal is not None:
+            self._start(finding(self.desk.journal, name), self._case_read)
+
+    def _case_read(self, found: Found) -> None:
+        self._found = found
+        self.live.set_case(found.case.fields if found.case is not None else ())
+        self.case_box.show_case(found.names, found.case)
+        self._show()
+
+    def _add(self, name: str) -> None:
+        """Put the active field into a case."""
+        notebook, journal = self.desk.current, self.desk.journal
+        if notebook is not None and journal is not None:
+            self._start(adding(journal, name, [notebook.field], self.desk.reader), self._added)
+
+    def _added(self, found: Found) -> None:
+        if self.desk.current is not None:
+            self.desk.current.refresh()
+        self._case_read(found)
+
+    # ------------------------------------------------------------------ hotspot
+
+    def _seek(self, area_mm2: float, shape: Any) -> None:
+        key = self.desk.session.active
+        self._sought_key = str(key)
+        self._start(seeking(self.live.counted(key, False), area_mm2, shape), self._hotspot_found)
+
+    def _hotspot_found(self, place: Place | None) -> None:
+        if place is None:
+            self._tell("The area that counts has no room for a hotspot of this size. Choose a smaller one.")
+            return
+        if self._sought_key in self.desk.session:
+            owner = self.desk.fields.layer(self._sought_key)
+            self.area.layers.show_polygon(owner, "hotspot", place.corners_px)
+            noun = "mitosis" if place.count == 1 else "mitoses"
+            self._tell(f"Hotspot: {place.count} {noun} in {self.hotspot_box.area_mm2:g} mm².")
+
+    # ------------------------------------------------------------------ ways out
+
+    def _export(self, name: str) -> None:
+        notebook = self.desk.current
+        if notebook is None:
+            return
+        chosen = FORMATS[name]
+        start = f"{notebook.field.name}{chosen.suffix}"
+        path = self._choose(self, f"Export as {chosen.title}", start, f"{chosen.title} (*{chosen.suffix})")
+        if path:
+            facts = FieldFacts.of(notebook.field)
+            self._start(exporting(Path(path), notebook.figures, facts, name), self._exported)
+
+    def _exported(self, done: tuple[Path, int, int]) -> None:
+        path, count, left_out = done
+        more = f" {left_out} were left out: the format has no room for them." if left_out else ""
+        self._tell(f"{count} figures written to {path.name}.{more}")
+
+    def _report(self, kind: str) -> None:
+        """Write the report: ``html``, or ``A4`` or ``Letter`` as PDF."""
+        journal, notebook = self.desk.journal, self.desk.current
+        if journal is None or notebook is None:
+            return
+        suffix = "html" if kind == "html" else "pdf"
+        whole = self.case_box.whole_case and self._found.case is not None
+        name = self._found.case.name if whole and self._found.case is not None else notebook.field.name
+        path = self._choose(self, "Write the report", f"report.{suffix}", f"{suffix.upper()} (*.{suffix})")
+        if not path:
+            return
+        options = ReportOptions(self.live.convention, self.hotspot_box.area_mm2, self.hotspot_box.shape)
+        try:
+            journal.remember(notebook.field)
+            case = self._found.case if whole else lone_case(journal, notebook.field.digest, name)
+        except MitosisError as error:
+            self._failed(error)
+            return
+        assert case is not None
+        self._target, self._paper = Path(path), kind
+        written = self._target if kind == "html" else None
+        self._start(reporting(journal, case, options, written), self._reported)
+
+    def _reported(self, page: str) -> None:
+        if self._paper != "html":
+            try:
+                print_pdf(page, self._target, self._paper)
+            except MitosisError as error:
+                self._failed(error)
+                return
+        self._tell(f"The report is in {self._target.name}.")
+
+    # ------------------------------------------------------------------ jobs and the end
+
+    def _start(self, job: Job[Any], done: Callable[[Any], None]) -> None:
+        errand = Errand(self, done, self._failed)
+        errand.ended.connect(self._ended)
+        self._errands.append(errand)
+        start = self.desk.workers.start
+        start(job, succeeded=errand.succeeded, failed=errand.failed, cancelled=errand.cancelled)
+
+    def _ended(self) -> None:
+        self._errands = [one for one in self._errands if not one.over]
+        self._show()
+
+    def _failed(self, error: Exception) -> None:
+        self._tell(f"⚠ {error}")
+
+    def _tell(self, text: str) -> None:
+        self.message.setText(text)
+
+    def shutdown(self) -> None:
+        """Let go of the desk and take the layers away."""
+        if self._down:
+            return
+        self._down = True
+        for errand in self._errands:
+            errand.forget()
+        desk, session = self.desk, self.desk.session
+        desk.notebook_changed.disconnect(self._notebook_changed)
+        desk.noted.disconnect(self._noted)
+        session.result_changed.disconnect(self._changed)
+        session.field_changed.disconnect(self._changed)
+        session.closed.disconnect(self._field_closed)
+        self.area.layers.remove()

@@ -1,0 +1,79 @@
+"""Jobs of the Report step: they hold all they need and never touch the window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ...annotations.exchange import FieldFacts, export_annotations
+from ...annotations.store import Journal
+from ...cases.case import Case, add_to_case, case_names, read_case, read_fields
+from ...cases.count import Counted
+from ...cases.places import Place, case_hotspot
+from ...cases.report import ReportOptions, report, write_page
+from ...fields.field import Field
+from ...jobs import Job, Progress
+from ...measures.hotspot import Shape
+from ...measures.tissue import cell_px, tissue_cells
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Cases of the journal, and the fields of one of them."""
+
+    names: list[str]
+    case: Case | None
+
+
+def finding(journal: Journal, name: str) -> Job[Found]:
+    """Read the names of all cases, and the fields of one."""
+    yield Progress(0, 1, "reading the case")
+    names = case_names(journal)
+    return Found(names, read_case(journal, name) if name in names else None)
+
+
+def adding(journal: Journal, name: str, fields: Sequence[Field], reader: str) -> Job[Found]:
+    """Put fields into a case, and read it."""
+    yield Progress(0, 1, "adding to the case")
+    add_to_case(journal, name, fields, reader)
+    return (yield from finding(journal, name.strip()))
+
+
+def seeking(fields: Sequence[Counted], area_mm2: float, shape: Shape) -> Job[Place | None]:
+    """Find the hotspot."""
+    yield Progress(0, 1, "looking for the hotspot")
+    return case_hotspot(fields, area_mm2, shape)
+
+
+def masking(field: Field) -> Job[tuple[NDArray[np.bool_], int]]:
+    """Find the tissue of a field: its cells, and their side in pixels."""
+    mpp = field.require_mpp("The tissue mask")
+    yield Progress(0, 1, "finding the tissue")
+    return tissue_cells(field.read, field.shape, mpp), cell_px(mpp)
+
+
+def reporting(journal: Journal, case: Case, options: ReportOptions, path: Path | None) -> Job[str]:
+    """Make the page of a case, and write it where a path is given."""
+    page = yield from report(journal, case, datetime.now(UTC), options)
+    if path is not None:
+        write_page(path, page)
+    return page
+
+
+def lone_case(journal: Journal, digest: str, name: str) -> Case:
+    """One field as a case of its own, for a report of it."""
+    fields, seq = read_fields(journal, [digest])
+    return Case(name, fields, seq)
+
+
+def exporting(path: Path, figures: pd.DataFrame, facts: FieldFacts, name: str) -> Job[tuple[Path, int, int]]:
+    """Write figures in a format; the file, how many were written and how many left out."""
+    yield Progress(0, 1, f"writing {path.name}")
+    left_out = export_annotations(path, figures, facts, name)
+    return path, len(figures) - left_out, left_out

@@ -1,0 +1,1 @@
+"""Why: the known figures that a detection looks most like."""
