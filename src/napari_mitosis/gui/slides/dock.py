@@ -17,6 +17,7 @@ from ...fields.npe2_reader import field_of
 from ...jobs import Progress
 from ...measures.hotspot import Hotspot
 from ...models.registry import list_cards
+from ..style import style_for
 from ..worker import JobThread, Workers
 from .layers import SlideLayers
 from .overview import thumbnail_of
@@ -40,6 +41,7 @@ class SlidesDock(QWidget):
         self.folder = scans_folder() if folder is None else folder
         self.panel = SlidePanel(self, [card.name for card in list_cards() if card.kind == "detector"])
         self.layers = SlideLayers(viewer)
+        self.setStyleSheet(style_for(str(viewer.theme)))
         self.field: Field | None = None
         self.area: ScanArea | None = None
         self.decider: SlideDecider | None = None

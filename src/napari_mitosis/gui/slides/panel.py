@@ -14,7 +14,6 @@ from ...fields.field import Field
 from ...jobs import Progress
 from ...measures.grade import mitotic_density
 from ...measures.hotspot import HPF_10_MM2, Hotspot
-from ..style import STYLE
 from .overview import Overview
 
 TISSUE, REGIONS, WHOLE = "the tissue", "drawn regions", "the whole slide"
@@ -62,7 +61,6 @@ class SlidePanel(QWidget):
         self.next = _button("Next hotspot", lambda: self.hotspot_wanted.emit(1), "")
         self._lay_out(parent)
         self.show_running(False)
-        self.setStyleSheet(STYLE)
 
     def _lay_out(self, parent: QWidget) -> None:
         lines = QVBoxLayout(self)
