@@ -53,7 +53,9 @@ def finetune(plan: FinetunePlan, folder: Path, recipe: TuneRecipe = RECIPE) -> J
         return (yield from finetune_claimed(plan, folder, recipe))
 
 
-def finetune_claimed(plan: FinetunePlan, folder: Path, recipe: TuneRecipe = RECIPE) -> Job[Outcome]:
+def finetune_claimed(
+    plan: FinetunePlan, folder: Path, recipe: TuneRecipe = RECIPE, began: float | None = None
+) -> Job[Outcome]:
     """Train a child of the plan's parent, give it a rule, and compare both.
 
     For each fold of the annotated fields one network is trained on the others; what these make of the fields that
@@ -64,6 +66,8 @@ def finetune_claimed(plan: FinetunePlan, folder: Path, recipe: TuneRecipe = RECI
     plan : FinetunePlan
     folder : Path
         Keeps everything that is done already; a run of the same plan goes on from it.
+    began : float, optional
+        `time.monotonic` from which the time budget counts; now if not given.
 
     Yields
     ------
@@ -88,7 +92,8 @@ def finetune_claimed(plan: FinetunePlan, folder: Path, recipe: TuneRecipe = RECI
     if (folder / OUTCOME_FILE).exists():
         return read_outcome(folder)
     seconds = math.inf if plan.steps else plan.minutes * 60
-    budget = Budget(seconds, _spent(folder), time.monotonic)
+    before = _spent(folder) + (0.0 if began is None else time.monotonic() - began)
+    budget = Budget(seconds, before, time.monotonic)
     try:
         return (yield from _in_time(plan, folder, recipe, budget))
     finally:

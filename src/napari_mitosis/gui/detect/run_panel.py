@@ -46,6 +46,7 @@ class RunPanel(QWidget):
         self.card_button.setCheckable(True)
         self.card_button.setToolTip("What this model was trained on, measured at, and its terms")
         self.verify = QCheckBox("Verify candidates")
+        self.verify.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self.headline = QLabel()
         self.headline.setObjectName("faint")
         self.headline.setWordWrap(True)
