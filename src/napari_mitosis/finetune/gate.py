@@ -170,7 +170,7 @@ def _told(found: int, lost: int, new_false: int, dropped: int, false_weight: flo
         f"It loses {lost} of the mitoses that its parent finds and finds {found} more; it drops {dropped} false "
         f"detections and adds {new_false}."
     )
-    if false_weight < 1:
+    if false_weight < 0.995:
         text += (
             f" The fields hold more false detections than others of this scanner: each was counted {false_weight:.2f} "
             "times."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy
 
 from ...jobs import Job, Progress
 from ...measures.calibrate import Calibration
@@ -32,6 +32,8 @@ class OfferBar(QFrame):
         self.setObjectName("card")
         self.text = QLabel()
         self.text.setWordWrap(True)
+        self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        self.text.setMinimumHeight(3 * self.text.fontMetrics().height())
         self.take, self.leave = QPushButton("Use it"), QPushButton("Not now")
         self.take.setObjectName("onward")
         row = QHBoxLayout(self)
