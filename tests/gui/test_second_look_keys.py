@@ -69,7 +69,7 @@ def test_a_click_in_the_second_look_then_back_then_a_key_judges_what_the_crossha
     strike(review, "mitosis", qtbot)
     assert judged(review) == {shown.place: "mitosis"}
     rings = review.viewer.layers["field: detections"]
-    qtbot.waitUntil(lambda: sorted(rings.shown) == [False, True], timeout=5000)  # its ring is gone
+    qtbot.waitUntil(lambda: sorted(rings.border_color[:, 3]) == [0, 1], timeout=5000)  # its ring is gone
     # Whatever is out of view is not judged: it is shown first.
     review.tabs.setCurrentIndex(0)
     before = one_thing(review)

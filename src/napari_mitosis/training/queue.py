@@ -49,7 +49,7 @@ class QueuePlan:
     seen : tuple of str
         Names of fields that `start` was trained on: they are trained on, too, but never measured.
     base_steps, fold_steps, final_steps : int
-        A longer run than the last goes on from its checkpoint.
+        A longer run than the last goes on from its checkpoint. Without steps of final weights none are published.
     round_steps : int
         Steps of a fold between two points of its learning curve.
     final_from : str
@@ -91,7 +91,7 @@ def stages(data: TrainingData, plan: QueuePlan, name: str = "segmitos") -> list[
     )
     target = f"{plan.version}, {plan.fold_steps} and {plan.final_steps} steps"
     published = Stage(f"{name}/published", target, lambda: _publish(data, plan, name), (figures.name, final.name))
-    parts += [final, figures, published]
+    parts += [final, figures, published] if plan.final_steps else [figures]
     if plan.start is not None:
         parts.append(Stage(f"{name}/parent", plan.start.name, lambda: _parent(data, plan, name)))
     return parts

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from napari.utils.colormaps.standardize_color import transform_color
 from qtpy.QtCore import QObject, QTimer
 
 from ...review.judge import SKIPPED, UNDECIDED
+from ..layers import RING_COLOUR
 from .reviewing import Reviewing
 
 PAUSE_MS = 150
@@ -42,6 +44,9 @@ class JudgedRings(QObject):
         kept = queue.frame["kept"].to_numpy(dtype=bool)
         waits = np.isin(queue.notes["state"].to_numpy()[kept], (UNDECIDED, SKIPPED))
         # A result that the queue does not have yet brings another number of rings: they follow with it.
-        if layer is not None and len(layer.data) == len(waits) and not np.array_equal(layer.shown, waits):
-            layer.shown = waits
-            self._pause.start()  # until it stands
+        if layer is None or not len(waits) or len(layer.data) != len(waits):
+            return
+        # By colour: napari draws on what was there when no point of a layer is shown any more.
+        colours = np.where(waits[:, None], transform_color(RING_COLOUR), np.zeros(4))
+        if not np.allclose(layer.border_color, colours):
+            layer.border_color = colours
