@@ -184,18 +184,59 @@ class SlideDecider:
 
     def __init__(self, candidates: SlideCandidates) -> None:
         self.candidates = candidates
-        self._rung: tuple[float, Decider] | None = None
+        self._rungs: dict[float, Decider | _Rung] = {}
 
     def decide(self, rule: Rule) -> pd.DataFrame:
         """Detections: as `decision.decide.decide` of the whole slide, at the rung of the rule's threshold.
 
         Smoothing, and weights of score maps, are those of the scan.
         """
-        threshold = rule_threshold(rule)
-        if self._rung is None or self._rung[0] != threshold:
-            self._rung = (threshold, Decider(self.candidates.evidence(threshold)))
+        threshold = max(
+            (one for one in self.candidates.levels if one <= rule_threshold(rule) + 1e-9),
+            default=self.candidates.levels[0],
+        )
+        if not self.candidates.of_maps:
+            threshold = rule_threshold(rule)
         if self.candidates.scores != (_MEAN,):
-            return self._rung[1].decide(rule)
-        # The threshold has made these candidates; it does not cut their means as well.
-        rule = replace(rule, threshold=0.0 if self.candidates.of_maps else threshold, weights=())
-        return self._rung[1].decide(rule).drop(columns=_MEAN)
+            known = self._rungs.setdefault(threshold, Decider(self.candidates.evidence(threshold)))
+            assert isinstance(known, Decider)
+            return known.decide(rule)
+        rung = self._rungs.get(threshold)
+        if not isinstance(rung, _Rung) or rung.distance_um != rule.min_distance_um:
+            # The threshold has made these candidates; it does not cut their means as well.
+            cut = 0.0 if self.candidates.of_maps else threshold
+            table = Decider(self.candidates.evidence(threshold)).candidates(Rule(threshold=cut)).drop(columns=_MEAN)
+            rung = self._rungs[threshold] = _Rung(table, rule.min_distance_um)
+        return rung.filtered(rule)
+
+    def prepare(self) -> None:
+        """Sort every rung now, so that the threshold is as quick as the other sliders."""
+        for level in self.candidates.levels:
+            self.decide(replace(self.candidates.rule, threshold=level))
+
+
+class _Rung:
+    """Candidates of one threshold, best first, and which of them are too near to one another to both stay."""
+
+    def __init__(self, table: pd.DataFrame, distance_um: float) -> None:
+        self.table, self.distance_um = table, distance_um
+        self._score, self._area = table["score"].to_numpy(), table["area_um2"].to_numpy()
+        points = table[["y_um", "x_um"]].to_numpy()
+        pairs = np.zeros((0, 2), dtype=np.intp)
+        if distance_um > 0 and len(points) > 1:
+            pairs = cKDTree(points).query_pairs(distance_um * (1 + 1e-9), output_type="ndarray")
+            apart = np.sqrt(np.square(points[pairs[:, 0]] - points[pairs[:, 1]]).sum(axis=1))
+            pairs = pairs[apart < distance_um]
+        self._better, self._worse = pairs.min(axis=1, initial=len(points)), pairs.max(axis=1, initial=-1)
+
+    def filtered(self, rule: Rule) -> pd.DataFrame:
+        """Those that pass area, score and distance, as `decision.decide` has it."""
+        keep = (self._area > rule.min_area_um2) & (self._area <= rule.max_area_um2) & (self._score > rule.min_score)
+        better, worse = self._better, self._worse
+        while len(better):
+            left = keep[better] & keep[worse]
+            better, worse = better[left], worse[left]
+            beaten = np.zeros(len(keep), dtype=bool)
+            beaten[worse] = True
+            keep[worse[~beaten[better]]] = False
+        return self.table[keep].reset_index(drop=True)
