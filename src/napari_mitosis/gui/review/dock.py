@@ -174,7 +174,8 @@ class ReviewDock(Page):
     def _show_rows(self) -> None:
         """Other candidates, another order or another field: the target may have another number."""
         self.panel.show_target()
-        self._list_in_front.follow()
+        self.browser.follow()
+        self.second.follow()
         self._list_in_front.show_target()
         self.browser.show_orders()
         self._show_empty()
