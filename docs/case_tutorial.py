@@ -40,12 +40,10 @@ def main() -> None:
 
         from napari_mitosis.gui.desk import desk_of
         from napari_mitosis.gui.report.panel import ReportPanel
-        from napari_mitosis.gui.style import STYLE
 
         viewer = napari.Viewer(show=True)
         desk = desk_of(viewer)
         panel = ReportPanel(desk)
-        panel.setStyleSheet(STYLE)
         viewer.window.add_dock_widget(panel, name="Report", area="right")
         for name in ("hotspot", "mimics", "quiet"):
             viewer.open(str(SAMPLES / f"{name}.tif"), plugin="napari-mitosis")
