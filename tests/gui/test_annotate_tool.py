@@ -42,7 +42,9 @@ def test_a_click_marks_and_shift_marks_a_mimic(table: Any, qtbot: Any, tmp_path:
     mouse.click(40, 200, SHIFT)
     press(panel.labels["unsure"], qtbot)
     mouse.click(200, 30)
-    assert figures(panel) == [(100, 120, "mitosis"), (40, 200, "mimic"), (200, 30, "unsure")]
+    where, labels = zip(*((figure[:2], figure[2]) for figure in figures(panel)), strict=True)
+    assert labels == ("mitosis", "mimic", "unsure")
+    np.testing.assert_allclose(where, [(100, 120), (40, 200), (200, 30)], atol=1)  # a pixel of the screen is larger
     assert [panel.counts[label].text() for label in ("mitosis", "mimic", "unsure")] == ["1", "1", "1"]
     # All of it is on disk: another process would see it now.
     journal = Journal(tmp_path / "journal.sqlite")
