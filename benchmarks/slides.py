@@ -41,6 +41,23 @@ def jpeg(pixels: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
+def tiles_of(size: int, tissue: np.ndarray, low: int, high: int, white: bytes) -> Iterator[bytes]:
+    """Compressed tiles of one level: glass, and tissue in the square from `low` to `high`."""
+    whole = {(y, x): jpeg(tissue[y * TILE : (y + 1) * TILE, x * TILE : (x + 1) * TILE]) for y in (0, 1) for x in (0, 1)}
+    for row in range(-(-size // TILE)):
+        for column in range(-(-size // TILE)):
+            start = (row * TILE, column * TILE)
+            spans = [slice(max(0, low - at), max(0, min(TILE, high - at))) for at in start]
+            if any(span.start >= span.stop for span in spans):
+                yield white
+            elif all(span == slice(0, TILE) for span in spans):
+                yield whole[row % 2, column % 2]
+            else:
+                pixels = np.full((TILE, TILE, 3), 244, dtype=np.uint8)
+                pixels[spans[0], spans[1]] = tissue[spans[0], spans[1]]
+                yield jpeg(pixels)
+
+
 def write_slide(path: Path, side: int, tissue_px: int) -> Path:
     """A square slide of white glass with a square of tissue in its middle; tiles are compressed once and repeated."""
     sample = open_field(str(resources.files("napari_mitosis") / "sample_data" / "hotspot.tif")).numpy()
@@ -51,22 +68,12 @@ def write_slide(path: Path, side: int, tissue_px: int) -> Path:
             size = -(-side // step)
             shown = sample[::step, ::step]
             shown = np.tile(shown, (-(-2 * TILE // shown.shape[0]), -(-2 * TILE // shown.shape[1]), 1))
-            parts = [[jpeg(shown[y : y + TILE, x : x + TILE]) for x in (0, TILE)] for y in (0, TILE)]
-            low, high = (side - tissue_px) / 2 / step, (side + tissue_px) / 2 / step
-
-            def tiles(
-                size: int = size, low: float = low, high: float = high, parts: list[list[bytes]] = parts
-            ) -> Iterator[bytes]:
-                count = -(-size // TILE)
-                for row in range(count):
-                    for column in range(count):
-                        inside = all(low <= (at + 0.5) * TILE < high for at in (row, column))
-                        yield parts[row % 2][column % 2] if inside else white
-
+            low, high = round((side - tissue_px) / 2 / step), round((side + tissue_px) / 2 / step)
+            tiles = list(tiles_of(size, shown, low, high, white))
             text = f"Aperio Image Library v12\r\n{side}x{side} (512x512) JPEG/RGB Q=85|AppMag = 40|MPP = 0.25"
             tif.write(
-                tiles(), shape=(size, size, 3), dtype=np.uint8, tile=(TILE, TILE), compression="jpeg",
-                photometric="rgb", metadata=None, description=text,
+                iter(tiles), shape=(size, size, 3), dtype=np.uint8, tile=(TILE, TILE), compression="jpeg",
+                photometric="ycbcr", subsampling=(1, 1), metadata=None, description=text,
             )  # fmt: skip
     return path
 
