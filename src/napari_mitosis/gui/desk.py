@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QApplication, QMainWindow
 from ..review.blind import BlindReadings
 from ..review.reviewed import ReviewedCounts
 from ..session import Session
+from .annotate.peek import OverlayPeek
 from .fields import OpenFields
 from .notebooks import Notebooks
 from .worker import Workers
@@ -100,6 +101,7 @@ class Desk(QObject):
         self.notebooks = notebooks = Notebooks(self.session, self.workers, self, journal, reader)
         self.blind = BlindReadings()
         self.counts = ReviewedCounts(self.session, self.blind)
+        self.peek = OverlayPeek(viewer, self)
         self.seen_at: dict[Any, QDateTime] = {}
         self.agreement: dict[Any, pd.DataFrame] = {}
         self.is_closed = False
@@ -205,6 +207,7 @@ class Desk(QObject):
         self.session.closed.disconnect(self._field_gone)
         self.session.field_changed.disconnect(self._field_gone)
         self.counts.stop()
+        self.peek.stop()
         self.closed.emit()
         self.notebooks.close_journal()
         self.fields.disconnect_all()

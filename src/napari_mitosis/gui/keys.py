@@ -74,13 +74,13 @@ def bind(viewer: ViewerModel, actions: Mapping[str, Callable[[], object]]) -> No
         viewer.bind_key(KEYS[name], _called(action, MEANINGS[name]), overwrite=True)
 
 
-def hold(viewer: ViewerModel, name: str, press: Callable[[], object], release: Callable[[], object]) -> None:
-    """Bind what happens when a key is pressed, and when it is let go."""
+def hold(viewer: ViewerModel, name: str, switch: Callable[[bool], object]) -> None:
+    """Bind what is switched on while a key is held down, and off when it is let go."""
 
     def held(_viewer: ViewerModel) -> Iterator[None]:
-        press()
+        switch(True)
         yield
-        release()
+        switch(False)
 
     held.__doc__ = MEANINGS[name]
     viewer.bind_key(KEYS[name], held, overwrite=True)

@@ -14,7 +14,6 @@ from ...review.blind import BlindReading
 from ..grave import Grave
 from .coverage_watch import CoverageWatch
 from .layer import AnnotationLayer
-from .peek import OverlayPeek
 from .tool import ClickTool
 from .veil import Veil
 
@@ -41,8 +40,6 @@ class Annotating(QObject):
     tool : ClickTool
     blind : BlindReadings
     coverage : CoverageWatch
-    peek : OverlayPeek
-        Hides every overlay for as long as a key is held.
     label : str
         Of what is marked next.
     figure : str
@@ -79,7 +76,6 @@ class Annotating(QObject):
         self._grave = Grave(desk.viewer, self)
         self.coverage = CoverageWatch(desk, self)
         self.veil = Veil(desk, self.blind, self)
-        self.peek = OverlayPeek(desk.viewer, self)
         self.tool = ClickTool(self, self)
         self._watch = QTimer(self)
         self._watch.setInterval(WATCH_MS)
@@ -274,7 +270,6 @@ class Annotating(QObject):
         self.tool.set_on(False)
         self.coverage.stop()
         self.veil.stop()
-        self.peek.stop()
         viewer = self.desk.viewer
         viewer.layers.events.removed.disconnect(self._layer_removed)
         self.desk.notebook_changed.disconnect(self._notebook_changed)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 
 from .. import keys
-from ..bare import Bare
 from ..desk import Desk
 from ..views import Views
 
@@ -25,7 +24,6 @@ class FieldKeys:
     def __init__(self, desk: Desk, views: Views) -> None:
         self._desk = desk
         self._views = views
-        self._bare = Bare(desk)
 
     def _actions(self) -> dict[str, Callable[[], object]]:
         views = self._views
@@ -39,7 +37,7 @@ class FieldKeys:
     def bind(self) -> None:
         """Take the keys."""
         keys.bind(self._desk.viewer, self._actions())
-        keys.hold(self._desk.viewer, "bare", self._bare.hide, self._bare.show)
+        keys.hold(self._desk.viewer, "bare", self._desk.peek.set_on)
 
     def unbind(self) -> None:
         """Give the keys back."""

@@ -22,7 +22,7 @@ from ..preferences import Preferences
 from .browser import Browser
 from .judged_rings import JudgedRings
 from .keys_dialog import KeysDialog
-from .marker import DEFAULT, MAGNIFICATIONS, Marker, camera_of, look_at, zoom_for, zoom_of_objective
+from .marker import DEFAULT, MAGNIFICATIONS, Marker, look_at, zoom_for
 from .onward import Onward
 from .parts import LISTS, Parts
 from .queue_panel import STYLE
@@ -124,7 +124,7 @@ class ReviewDock(Page):
         self.browser.chosen.connect(reviewing.look_at)
         self.second.chosen.connect(reviewing.look_at)
         self.empty.button.clicked.connect(self._help_out)
-        self.annotating.peek.changed.connect(self.marker.set_aside)
+        self.desk.peek.changed.connect(self.marker.set_aside)
         self.tabs.currentChanged.connect(self._tab_changed)
 
     def actions_by_name(self) -> dict[str, Callable[..., object]]:
@@ -142,8 +142,6 @@ class ReviewDock(Page):
         return {
             **{name: partial(self._in_sight, act) for name, act in judging.items()},
             **{name: partial(self._in_front, act) for name, act in steps.items()},
-            **{f"{power}x": partial(self._magnify, power) for power in (10, 20, 40)},
-            "peek": self.annotating.peek.set_on,
             "click": lambda: self.annotating.set_mode(not self.annotating.tool.on),
         }
 
@@ -161,13 +159,6 @@ class ReviewDock(Page):
             return
         self._show_target(True)
         self.panel.say("It was out of view: here it is. Press again to judge it.")
-
-    def _magnify(self, power: int) -> None:
-        """Show the tissue as large as through an objective, about the middle of the canvas."""
-        state = self.desk.session.current
-        if state is not None and state.field.mpp is not None:
-            owner = self.desk.fields.layer(str(self.reviewing.key))
-            camera_of(self.viewer).zoom = zoom_of_objective(power, owner, state.field.mpp)
 
     # Showing
 
@@ -350,7 +341,7 @@ class ReviewDock(Page):
         self.reviewing.stop()
         self.marker.remove()
         self._cover.stop()
-        self.annotating.peek.changed.disconnect(self.marker.set_aside)
+        self.desk.peek.changed.disconnect(self.marker.set_aside)
         if self._content is not None:
             self._content.setParent(None)
             self._content.deleteLater()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import napari
@@ -31,10 +31,6 @@ ACTIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "anaphase": ("Control-3", "Phase: anaphase"),
         "telophase": ("Control-4", "Phase: telophase"),
         "atypical": ("Control-5", "Phase: atypical"),
-        "peek": ("8", "Held: nothing but tissue; every overlay comes back with the key"),
-        "10x": ("Alt-1", "As through a 10× objective (1 µm for each pixel of the screen)"),
-        "20x": ("Alt-2", "As through a 20× objective"),
-        "40x": ("Alt-4", "As through a 40× objective"),
         "click": ("Shift-M", "Click to annotate on or off"),
     }
 )
@@ -42,9 +38,6 @@ ACTIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 DEFAULTS: Mapping[str, str] = MappingProxyType({name: key for name, (key, _) in ACTIONS.items()})
 MEANINGS: Mapping[str, str] = MappingProxyType({name: meaning for name, (_, meaning) in ACTIONS.items()})
-
-HELD = frozenset({"peek"})
-"""Actions that last for as long as their key is held: they are called with True, and with False at its end."""
 
 _TO_NAPARI: Mapping[str, str] = MappingProxyType(
     {"Ctrl": "Control", "PgDown": "PageDown", "PgUp": "PageUp", "Ins": "Insert", "Del": "Delete", "Esc": "Escape"}
@@ -202,8 +195,7 @@ class ReviewKeys:
         self.unbind()
         self._actions = actions
         for name, action in actions.items():
-            bound = _held(action, MEANINGS[name]) if name in HELD else _called(action, MEANINGS[name])
-            self._viewer.bind_key(self.keys[name], bound, overwrite=True)
+            self._viewer.bind_key(self.keys[name], _called(action, MEANINGS[name]), overwrite=True)
             self._bound.append(self.keys[name])
 
     def unbind(self) -> None:
@@ -227,18 +219,6 @@ class ReviewKeys:
 def _called(action: Callable[[], object], meaning: str) -> Callable[[ViewerModel], None]:
     def pressed(_viewer: ViewerModel) -> None:
         action()
-
-    pressed.__doc__ = meaning
-    return pressed
-
-
-def _held(action: Callable[[bool], object], meaning: str) -> Callable[[ViewerModel], Iterator[None]]:
-    """napari runs this until it yields when the key is pressed, and on when it is released."""
-
-    def pressed(_viewer: ViewerModel) -> Iterator[None]:
-        action(True)
-        yield
-        action(False)
 
     pressed.__doc__ = meaning
     return pressed
