@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NAPARI_MITOSIS_SETTINGS", str(tmp_path / "settings.json"))
     monkeypatch.setenv("NAPARI_MITOSIS_MODELS", str(tmp_path / "models"))
     monkeypatch.setenv("NAPARI_MITOSIS_READER", "ada")
-    monkeypatch.setattr(app, "_train", lambda viewer: TrainDock(viewer, minutes=(MINUTES,)))
+    monkeypatch.setattr("napari_mitosis.gui.train.dock.TrainDock", partial(TrainDock, minutes=(MINUTES,)))
 
 
 @pytest.fixture
@@ -122,8 +123,8 @@ class Window:
         queue, given = review.reviewing.queue, {"mitosis": 0, "mimic": 0}
         for done in range(len(queue)):
             assert states(review).count("undecided") == len(queue) - done
-            place = review.reviewing.present
-            at = (float(place["y_px"]), float(place["x_px"]))
+            target = queue.target
+            at = (target.y_px, target.x_px)
             label = "mitosis" if nearest(truth, "mitosis", at) < NEAR_PX else "mimic"
             strike(review, label, self.qtbot)
             given[label] += 1

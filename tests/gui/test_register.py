@@ -10,7 +10,7 @@ from napari.layers import Image
 from numpy.typing import NDArray
 
 from napari_mitosis.decision.evidence import Evidence
-from napari_mitosis.gui.layers import FieldLayers, clear_magma
+from napari_mitosis.gui.layers import RING_UM, RING_WIDTH, FieldLayers, clear_magma
 
 from .conftest import add_field, camera_of, press
 
@@ -42,7 +42,7 @@ def test_a_hot_cell_covers_its_field_pixels(
     )
     scores = np.zeros((int(-(-shape[0] // stride)), int(-(-shape[1] // stride))), dtype=np.float16)
     scores[cell] = 1.0
-    results = FieldLayers(viewer, layer, lambda _: None)
+    results = FieldLayers(viewer, layer, lambda *_: None)
     results.show_evidence(Evidence({"one": scores}, stride, shape, mpp, "x@1", "digest"), True)
     assert results.score_map is not None
     results.score_map.interpolation2d = "nearest"
@@ -71,12 +71,13 @@ def test_rings_stand_around_their_figures(detected: Any, qtbot: Any) -> None:
     at = field_px(viewer, np.abs(drawn - plain).sum(axis=2) > 120, 0.25)
     points = viewer.layers["field: detections"].data
     distance = np.linalg.norm(at[:, None] - points[None], axis=2)
-    # A ring of 15 um is 60 px wide, its line 6 px: nothing is drawn inside of it, and nothing outside.
-    assert distance.min(axis=1).max() < 34
-    assert distance.min(axis=1).min() > 24
+    # Nothing is drawn inside of a ring, where the chromatin is, and nothing outside.
+    radius = RING_UM / 0.25 / 2
+    assert distance.min(axis=1).max() < radius + 4
+    assert distance.min(axis=1).min() > radius * (1 - 2 * RING_WIDTH) - 4
     assert len(points) == 3
     for figure in range(3):
-        assert (distance[:, figure] < 34).sum() > 100
+        assert (distance[:, figure] < radius + 4).sum() > 100
     ring = drawn[np.abs(drawn - plain).sum(axis=2) > 400]
     assert (ring[:, 1] > ring[:, 0] + 80).all(), "rings are green"
 
@@ -84,7 +85,7 @@ def test_rings_stand_around_their_figures(detected: Any, qtbot: Any) -> None:
 def test_nothing_seen_leaves_the_tissue_as_it_is(make_napari_viewer: Any, qtbot: Any) -> None:
     viewer = make_napari_viewer(show=True)
     layer = add_field(viewer)
-    results = FieldLayers(viewer, layer, lambda _: None)
+    results = FieldLayers(viewer, layer, lambda *_: None)
     results.show_evidence(Evidence({"one": np.zeros((64, 80), np.float16)}, 4.0, (256, 320), 0.25, "x@1", "d"), True)
     assert results.score_map is not None
     shown = screen(viewer, qtbot)
@@ -96,7 +97,7 @@ def test_several_maps_are_shown_as_their_mean(make_napari_viewer: Any) -> None:
     viewer = make_napari_viewer()
     layer = add_field(viewer)
     maps = {"a": np.full((64, 80), 0.25, np.float16), "b": np.full((64, 80), 0.75, np.float16)}
-    results = FieldLayers(viewer, layer, lambda _: None)
+    results = FieldLayers(viewer, layer, lambda *_: None)
     results.show_evidence(Evidence(maps, 4.0, (256, 320), 0.25, "x@1", "d"), True)
     shown = viewer.layers["field: score map"]
     assert isinstance(shown, Image)
