@@ -40,7 +40,7 @@ CUT = 524
 """The phantom field is cut here into an upper and a lower field, through no figure."""
 
 HEIGHT = 900
-MINUTES = 0.02
+MINUTES = 0.6
 NEAR_PX = 30.0
 LOOK_MS = 60_000
 TRAIN_MS = 900_000
