@@ -41,18 +41,18 @@ def measure(path: Path | None, keys: int, mpp: float, profile: bool) -> None:
     from qtpy.QtOpenGLWidgets import QOpenGLWidget
     from qtpy.QtTest import QTest
 
-    from napari_mitosis.gui.app import open_window, raise_dock
+    from napari_mitosis.gui.app import open_window
 
-    viewer, detect = open_window([path] if path is not None else [], detect=False, mpp=mpp)
+    viewer, panel = open_window([path] if path is not None else [], detect=False, mpp=mpp)
     if path is None:
         viewer.layers.clear()
         add_phantom(viewer, mpp)
     began = time.perf_counter()
-    _, later = viewer.window.add_plugin_dock_widget("napari-mitosis", "Review")
-    raise_dock(later)
-    while later.content is None or not later.content.isVisible():
+    viewer.show()
+    dock = panel.show_step("Review")
+    while not dock.isVisible():
         QTest.qWait(1)
-    opened, dock = time.perf_counter() - began, later.content
+    opened, detect = time.perf_counter() - began, panel.page("Detect")
     viewer.window.resize(1590, 980)
     detect.run()
     while detect.running:

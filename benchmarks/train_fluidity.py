@@ -33,7 +33,6 @@ from napari_mitosis.annotations.notebook import Notebook
 from napari_mitosis.annotations.store import Journal
 from napari_mitosis.fields.field import open_field
 from napari_mitosis.gui.app import open_window
-from napari_mitosis.gui.train.dock import TrainDock
 
 LIMIT_MS, TICK_MS = 50.0, 5
 SIDE = 512
@@ -144,10 +143,10 @@ def main() -> int:
         platformdirs.user_data_dir = lambda *_, **__: name  # type: ignore[assignment]
         os.environ["NAPARI_MITOSIS_JOURNAL"] = str(Path(name) / "journal.sqlite")
         paths = annotated_fields(Path(name))
-        viewer, detect = open_window(paths[:1], detect=False, mpp=0.25)
-        dock = TrainDock(viewer)
-        viewer.window.add_dock_widget(dock, name="Train", area="right", tabify=True)
+        viewer, panel = open_window(paths[:1], detect=False, mpp=0.25)
+        detect = panel.page("Detect")
         viewer.show()
+        dock = panel.show_step("Train")
         dock.window().resize(1400, 950)
         key = next(iter(detect.fields))
         rest(lambda: detect.desk.notebook(key) is not None and len(dock.workers) == 0)

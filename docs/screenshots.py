@@ -8,13 +8,15 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 import napari
 from qtpy.QtWidgets import QApplication
 
+from napari_mitosis.datasets.samples import sample_folder
 from napari_mitosis.gui.app import open_window
-from napari_mitosis.gui.compare.dock import CompareDock
 from napari_mitosis.gui.detect.dock import DetectDock
+from napari_mitosis.gui.panel.panel import panel_of
 from napari_mitosis.models.registry import list_cards
 
 SYSTEMS = (
@@ -57,12 +59,11 @@ def detect(dock: DetectDock) -> None:
 
 def comparison(viewer: napari.Viewer, dock: DetectDock, path: Path) -> None:
     """All detectors on the field; nothing where less than two are installed."""
-    compare = CompareDock(viewer, cache=dock.session.cache)
+    compare: Any = panel_of(viewer).show_step("Compare")
     if len(compare.checks) < 2:
         return
     for name in ("score_map", "detections", "boxes"):
         dock.panel.toggles[name].setChecked(False)
-    viewer.window.add_dock_widget(compare, name="Compare detectors", area="right", tabify=True)
     compare.run()
     while compare.running:
         wait(0.1)
@@ -77,9 +78,10 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
-    viewer, dock = open_window([], detect=True)
+    viewer, panel = open_window([sample_folder() / "hotspot.tif"], detect=True)
+    dock: Any = panel.page("Detect")
     viewer.show()
-    viewer.window.resize(1280, 800)
+    viewer.window.resize(1366, 768)
     deadline = time.monotonic() + 120
     while not any(layer.name.endswith("detections") for layer in viewer.layers):
         wait(0.1)
@@ -87,7 +89,7 @@ def main() -> None:
             raise SystemExit("no detections after two minutes")
     wait(2)
     viewer.window.screenshot(str(out / "detect.png"), canvas_only=False, flash=False)
-    dock.go(1)
+    dock.figures.go(1)
     wait(1)
     viewer.window.screenshot(str(out / "close_up.png"), canvas_only=False, flash=False)
     viewer.reset_view()
@@ -101,14 +103,17 @@ def main() -> None:
         if choose(dock, model, verified):
             detect(dock)
             viewer.reset_view()
-            dock.go(1)
+            dock.figures.go(1)
             if model == "mssn":
-                dock.panel.why.click()
+                why: Any = panel.show_step("Why")
+                why.ask.click()
                 while len(dock.workers):
                     wait(0.1)
             wait(1)
             viewer.window.screenshot(str(out / f"{name}.png"), canvas_only=False, flash=False)
+            panel.show_step("Detect")
     comparison(viewer, dock, out / "compare.png")
+    panel.desk.shutdown()
     viewer.close()
 
 

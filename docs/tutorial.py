@@ -50,7 +50,8 @@ class Reader:
         for name, sample in FIELDS.items():
             paths.append(Path(shutil.copy(sample_folder() / f"{sample}.tif", home / f"{name}.tif")))
             self.truth[name] = pd.read_csv(sample_folder() / f"{sample}.csv")
-        self.viewer, self.detect = open_window(paths, detect=False)
+        self.viewer, self.panel = open_window(paths, detect=False)
+        self.detect: Any = self.panel.page("Detect")
         self.viewer.show()
         self.window = self.detect.window()
         self.window.resize(*SIZE)
@@ -92,16 +93,20 @@ class Reader:
         self.wait(0.05)
 
     def tab(self, title: str) -> Any:
-        """Click a tab; the content of its dock."""
+        """Click a step of the panel, or a tab of its page; the step's page."""
+        if title in self.panel.steps:
+            if title in self.panel.buttons:
+                self.click(self.panel.buttons[title])
+            else:
+                self.panel.actions_by_step[title].trigger()
+            self.wait(0.5)
+            return self.panel.page(title)
         for bar in self.window.findChildren(QTabBar):
             titles = [bar.tabText(at) for at in range(bar.count())]
             if title in titles and bar.isVisible():
                 self.click(bar, bar.tabRect(titles.index(title)).center())
-        later = self.viewer.window.dock_widgets.get(f"{title} (napari-mitosis)")
-        if later is not None:
-            self.until(lambda: later.content is not None, title)
         self.wait(0.5)
-        return getattr(later, "content", None)
+        return None
 
     def strike(self, key: Qt.Key, held: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
         """Press a key in the window."""
@@ -313,7 +318,7 @@ def go_through(home: Path) -> None:
         blind_field(reader)
         train(reader)
     finally:
-        reader.detect.shutdown()
+        reader.detect.desk.shutdown()
         reader.viewer.close()
     headless(home)
 

@@ -7,6 +7,15 @@ from pathlib import Path
 
 import pytest
 
+# Drawn networks are not worth converting; what the other runtime sees has tests of its own (contract/test_runtimes.py).
+os.environ.setdefault("NAPARI_MITOSIS_RUNTIME", "torch")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_state(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What the program notes for itself is not noted in the account of whoever runs the tests."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

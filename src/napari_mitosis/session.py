@@ -276,6 +276,11 @@ class Session:
         if state.field.mpp != mpp:
             self.replace_field(key, state.field.with_mpp(mpp))
 
+    def recall(self, key: Hashable, model: str, rule: Rule) -> None:
+        """What is detected next in a field by this model is decided under this rule, as it was before a restart."""
+        state = self._fields[key]
+        state.model, state.rule = model, rule
+
     def rename(self, key: Hashable, name: str) -> None:
         """Call an open field by another name; what was seen in it stays."""
         state = self._fields[key]

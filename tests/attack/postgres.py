@@ -114,7 +114,8 @@ def one_round(server: Server, proxy: Proxy, books: list[Notebook], rng: random.R
             book.retry()
         time.sleep(0.05)
     if any(book.pending for book in books):
-        return f"after '{trouble}' actions still wait: {books[0].warning}"
+        waiting = ", ".join(f"{book.reader}: {book.pending} ({book.warning[:120]})" for book in books)
+        return f"after '{trouble}' actions still wait: {waiting}"
     for book in books:
         book.refresh()
     actions = books[0].journal.actions(books[0].field.digest)

@@ -28,6 +28,7 @@ from napari_mitosis.finetune.plan import read_plan
 from napari_mitosis.finetune.runs import list_runs
 from napari_mitosis.gui import app
 from napari_mitosis.gui.annotate.panel import AnnotatePanel
+from napari_mitosis.gui.panel.panel import panel_of
 from napari_mitosis.gui.train.dock import TrainDock
 from napari_mitosis.models.registry import find_version, user_folder
 from napari_mitosis.models.versions import adopt, adopted
@@ -84,7 +85,12 @@ class Window:
         self.viewer.reset_view()
 
     def tab(self, title: str) -> Any:
-        """Click a dock's tab; its content."""
+        """Click a step of the panel, or a tab of its page; the step's page."""
+        panel = panel_of(self.viewer)
+        if title in panel.steps:
+            panel.actions_by_step[title].trigger()
+            self.qtbot.waitUntil(panel.page(title).isVisible, timeout=20_000)
+            return panel.page(title)
         for bar in self.detect.window().findChildren(QTabBar):
             titles = [bar.tabText(at) for at in range(bar.count())]
             if title in titles and bar.isVisible():
@@ -93,10 +99,7 @@ class Window:
                 break
         else:
             raise AssertionError(f"no tab {title}")
-        later = self.viewer.window.dock_widgets.get(f"{title} (napari-mitosis)")
-        if later is not None:
-            self.qtbot.waitUntil(lambda: later.content is not None and later.content.isVisible(), timeout=20_000)
-        return getattr(later, "content", None)
+        return None
 
     def notebook(self) -> Any:
         """Of the field that is looked at."""
@@ -128,7 +131,7 @@ class Window:
         return given
 
     def close(self) -> None:
-        self.detect.shutdown()
+        self.detect.desk.shutdown()
         self.viewer.close()
 
 
@@ -138,11 +141,11 @@ def open_window(make_napari_viewer: Any, qtbot: Any, tmp_path: Path) -> Iterator
     windows: list[Window] = []
 
     def opened() -> Window:
-        viewer, dock = app.open_window([tmp_path / "upper.tif", tmp_path / "lower.tif"], detect=False)
+        viewer, panel = app.open_window([tmp_path / "upper.tif", tmp_path / "lower.tif"], detect=False)
         viewer.show()
         viewer.window.resize(1400, HEIGHT)
         qtbot.wait(200)
-        windows.append(Window(viewer, dock, qtbot))
+        windows.append(Window(viewer, panel.page("Detect"), qtbot))
         return windows[-1]
 
     yield opened

@@ -137,6 +137,7 @@ def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A journal, settings and a reader of the test's own: no test writes into those of a person."""
     monkeypatch.setenv("NAPARI_MITOSIS_JOURNAL", str(tmp_path / "journal.sqlite"))
     monkeypatch.setenv("NAPARI_MITOSIS_SETTINGS", str(tmp_path / "settings.json"))
+    monkeypatch.setenv("NAPARI_MITOSIS_COVERAGE", str(tmp_path / "coverage"))
     monkeypatch.delenv("NAPARI_MITOSIS_READER", raising=False)
 
 
@@ -157,6 +158,7 @@ def open_dock(make_napari_viewer: Any, detector: DarknessDetector, qtbot: Any) -
         Panel(dock.desk, {"Detect": dock})
         open_step(viewer, "Detect")
         dock.panel.toggles["score_map"].setChecked(True)  # off at first; here it is looked at as well
+        dock.panel.rule.advanced.setChecked(True)
         qtbot.wait(50)  # until the layout stands: a click needs a place
         return viewer, dock
 

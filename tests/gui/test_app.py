@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from qtpy.compat import isalive
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import QMenu, QWidget
 
@@ -30,8 +31,9 @@ def opened(qtbot: Any) -> Iterator[Callable[..., tuple[Any, Panel]]]:
 
     yield opener
     for viewer, panel in windows:
-        panel.desk.shutdown()
-        viewer.close()
+        if isalive(panel):
+            panel.desk.shutdown()
+            viewer.close()
 
 
 def canvas_of(panel: Panel) -> QOpenGLWidget:
@@ -167,3 +169,29 @@ def test_typing_the_pixel_size_leaves_the_image_where_it_is_and_is_remembered(
     copy = (tmp_path / "one.png").rename(tmp_path / "later" / "renamed.png")
     _, later = opened(copy)
     qtbot.waitUntil(lambda: later.desk.session.current.field.mpp == 0.25, timeout=10_000)
+
+
+def test_a_restart_brings_back_fields_detections_rule_and_view(opened: Any, qtbot: Any) -> None:
+    paths = [sample_folder() / "quiet.tif", sample_folder() / "mimics.tif"]
+    viewer, panel = opened(*paths, keep=True)
+    dock = panel.page("Detect")
+    dock.run()
+    qtbot.waitUntil(lambda: not dock.running, timeout=120_000)
+    dock.panel.rule.sensitivity.setValue(0.9)
+    qtbot.waitUntil(lambda: dock.session.current.result.rule.sensitivity == 0.9, timeout=10_000)
+    count, seen_at = panel.result_bar.count.text(), panel.desk.seen_at[dock.session.active]
+    camera = getattr(viewer, "scene", viewer).camera
+    camera.zoom, camera.center = 7.0, (50.0, 70.0)
+    panel.desk.closing.emit()
+    panel.desk.shutdown()
+    viewer.close()
+
+    again, panel = opened(keep=True)
+    dock, session = panel.page("Detect"), panel.desk.session
+    assert [layer.name for layer in again.layers] == ["quiet", "mimics"]
+    assert session.current.field.name == "quiet"
+    qtbot.waitUntil(lambda: session.current.result is not None, timeout=120_000)
+    assert panel.result_bar.count.text() == count
+    assert session.current.result.rule.sensitivity == 0.9
+    assert abs(panel.desk.seen_at[session.active].secsTo(seen_at)) <= 1
+    assert zoomed(again) == pytest.approx((50.0, 70.0, 7.0))

@@ -64,8 +64,8 @@ def test_each_key_works(detected: Any, detector: Any, qtbot: Any) -> None:
     strike(dock, "labels", qtbot)
     assert viewer.layers["field: concentric labels"].visible
     for name, slider, change in (
-        ("score_up", dock.panel.rule.score, 0.02),
-        ("score_down", dock.panel.rule.score, -0.02),
+        ("more", dock.panel.rule.sensitivity, 0.05),
+        ("less", dock.panel.rule.sensitivity, -0.05),
         ("area_up", dock.panel.rule.area, 1.0),
         ("area_down", dock.panel.rule.area, -1.0),
     ):
@@ -85,10 +85,12 @@ def test_keys_are_told_in_tooltips_and_help(detected: Any) -> None:
     told = " ".join(
         widget.toolTip()
         for widget in (
-            panel.run_panel.run, panel.next, panel.previous, *panel.toggles.values(), panel.rule.score, panel.rule.area
+            panel.run_panel.run, panel.next, panel.previous, *panel.toggles.values(),
+            panel.rule.sensitivity, panel.rule.area,
         )
     )  # fmt: skip
-    for name in set(KEYS) - {"cancel"}:
+    elsewhere = {"cancel", "next_field", "previous_field", "bare", "fit", "view_10x", "view_20x", "view_40x"}
+    for name in set(KEYS) - elsewhere:
         assert pretty(name) in told, name
     page = panel.help.toolTip()
     assert all(pretty(name) in page for name in KEYS)

@@ -13,7 +13,7 @@ from napari_mitosis.gui.report.panel import ReportPanel
 from napari_mitosis.gui.report.printing import print_pdf
 from napari_mitosis.measures.grade import WHO
 
-from .conftest import press, settle
+from .conftest import camera_of, press, settle
 
 
 @pytest.fixture
@@ -30,10 +30,15 @@ def report_panel(detected: Any, qtbot: Any, tmp_path: Path) -> Any:
 
 
 def test_the_count_follows_what_the_reader_does(report_panel: Any, qtbot: Any) -> None:
-    _, dock, panel = report_panel
+    viewer, dock, panel = report_panel
     pending = len(dock.session.current.result.detections)
     assert pending > 0
     assert f"{pending} pending" in panel.numbers.what.text()
+    assert panel.numbers.matters.isEnabled()
+    press(panel.numbers.matters, qtbot)
+    changes = panel.live.changes(dock.session.active, False)
+    place = panel.live.of(dock.session.active).pending_yx_px[changes.argmax()]
+    assert camera_of(viewer).center[-2:] == pytest.approx(place * 0.25)
     first = dock.session.current.result.detections.iloc[0]
     dock.desk.current.accept(first["y_px"], first["x_px"], source="darkness@1.0.0", score=first["score"])
     assert panel.numbers.count.text() == "1"
@@ -44,6 +49,7 @@ def test_the_count_follows_what_the_reader_does(report_panel: Any, qtbot: Any) -
     assert panel.live.convention is WHO
     dock.session.set_rule(dock.session.active, min_score=0.99)
     assert "0 pending" in panel.numbers.what.text()
+    assert not panel.numbers.matters.isEnabled()
     dock.desk.current.undo()
     assert panel.numbers.count.text() == "0"
 

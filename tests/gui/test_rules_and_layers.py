@@ -165,7 +165,13 @@ def test_a_blob_without_a_box_gets_the_square_about_its_ellipse() -> None:
 
 def test_each_map_is_a_layer_and_weights_move_their_mean(make_napari_viewer: Any) -> None:
     viewer = make_napari_viewer()
-    results = FieldLayers(viewer, add_field(viewer), lambda gone: [viewer.layers.remove(one) for one in gone])
+
+    def bury(*gone: Any) -> None:
+        for layer in gone:
+            if layer is not None:
+                viewer.layers.remove(layer)
+
+    results = FieldLayers(viewer, add_field(viewer), bury)
     evidence, weights = two_maps(), (("concentric", 0.75), ("strong", 0.25))
     results.show_evidence(evidence, True, weights)
     names = ["field", "field: score map concentric", "field: score map strong", "field: score map"]
@@ -196,7 +202,7 @@ def test_scores_of_candidates_do_not_weigh_maps() -> None:
 
 def test_box_layers_are_updated_in_place(make_napari_viewer: Any) -> None:
     viewer = make_napari_viewer()
-    results = FieldLayers(viewer, add_field(viewer), lambda gone: None)
+    results = FieldLayers(viewer, add_field(viewer), lambda *gone: None)
     results.show_boxes(np.array([[35.0, 48, 65, 72], [80, 50, 100, 72]]), np.array([True, False]), True)
     layer = viewer.layers["field: boxes"]
     assert isinstance(layer, Shapes)
@@ -210,7 +216,7 @@ def test_box_layers_are_updated_in_place(make_napari_viewer: Any) -> None:
 
 def test_information_lands_in_the_features(make_napari_viewer: Any) -> None:
     viewer = make_napari_viewer()
-    results = FieldLayers(viewer, add_field(viewer), lambda gone: None)
+    results = FieldLayers(viewer, add_field(viewer), lambda *gone: None)
     rows = [[50.0, 60.0, 30.0, 24.0, 0.9, 0.6, 5.0]]
     results.show_detections(decided(candidates(("stage1", "siamese"), rows), Rule(threshold=0.1)), True)
     features = viewer.layers["field: detections"].features

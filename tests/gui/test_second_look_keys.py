@@ -68,6 +68,8 @@ def test_a_click_in_the_second_look_then_back_then_a_key_judges_what_the_crossha
     assert shown == last
     strike(review, "mitosis", qtbot)
     assert judged(review) == {shown.place: "mitosis"}
+    rings = review.viewer.layers["field: detections"]
+    qtbot.waitUntil(lambda: sorted(rings.shown) == [False, True], timeout=5000)  # its ring is gone
     # Whatever is out of view is not judged: it is shown first.
     review.tabs.setCurrentIndex(0)
     before = one_thing(review)
@@ -79,8 +81,8 @@ def test_a_click_in_the_second_look_then_back_then_a_key_judges_what_the_crossha
     assert one_thing(review) == before
     strike(review, "mimic", qtbot)
     assert judged(review) == {shown.place: "mitosis", before.place: "mimic"}
-    # A comparison is in the way of nobody who judges; the others of its field are left alone.
-    assert not review.panel.onwards["report"].isVisible()
+    # After the last one: where to go on.
+    assert review.panel.onwards["report"].isVisible()
     assert review.panel.onwards["second look"].isVisible()
     press(review.panel.onwards["second look"], qtbot)
     assert one_thing(review).origin == SECOND

@@ -95,6 +95,7 @@ def opened(make_napari_viewer: Any, engine: Counted, qtbot: Any) -> Callable[...
         Panel(dock.desk, {"Detect": dock})
         open_step(viewer, "Detect")
         dock.panel.toggles["score_map"].setChecked(True)
+        dock.panel.rule.advanced.setChecked(True)
         pixels = hotspot()[0][0]
         add_field(viewer, np.ascontiguousarray(pixels[:288, 420:708]))
         qtbot.wait(50)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from napari_mitosis.annotations.snapshot import FieldRecord, FigureRecord, Snapshot
 from napari_mitosis.errors import DatasetError, MitosisError, WeightsError
@@ -21,9 +22,11 @@ from napari_mitosis.finetune.lock import claimed
 from napari_mitosis.finetune.outcome import read_outcome
 from napari_mitosis.finetune.plan import FinetunePlan, read_plan
 from napari_mitosis.finetune.publish import publish_child
+from napari_mitosis.inference.tiling import model_scale
 from napari_mitosis.jobs import run
 from napari_mitosis.models.card import read_card
 from napari_mitosis.models.registry import find_version, installed
+from napari_mitosis.training.checkpoint import save_tensors
 
 DIGEST = "d" * 64
 
@@ -196,3 +199,16 @@ def test_one_folder_is_not_fine_tuned_twice_at_a_time(tmp_path: Path) -> None:
     plan = planned(tmp_path / "run")
     with claimed(tmp_path / "run"), pytest.raises(MitosisError, match="running already"):
         run(finetune(plan, tmp_path / "run"))
+
+
+def test_a_field_of_absurd_um_per_px_is_refused_before_it_is_enlarged() -> None:
+    assert model_scale(0.25, 0.5) == 2.0
+    with pytest.raises(MitosisError, match="Is the pixel size right"):
+        model_scale(20.0, 0.25)
+
+
+def test_a_checkpoint_that_the_disk_does_not_take_is_told(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(WeightsError, match="cannot be written"):
+        save_tensors(tmp_path / "taken", {"a": torch.zeros(3)}, {})
+    assert list(tmp_path.iterdir()) == [tmp_path / "taken"]

@@ -95,7 +95,7 @@ def test_the_command_trains_a_version_and_goes_on_from_its_folder(journal, tmp_p
     ]
     done = CliRunner().invoke(app, [*call, "--device", "cpu", "--threads", "1"])
     assert done.exit_code == 0, done.output
-    assert "Too little evidence: 2 fields with 2 mitoses" in " ".join(done.output.split())
+    assert "Too little evidence" in " ".join(done.output.split())
     assert "segmitos@1.0.0+tuned.1" in done.output
     card = registry.load_detector("segmitos@1.0.0+tuned.1").card
     assert card.parent == "segmitos@1.0.0"

@@ -16,6 +16,7 @@ from napari_mitosis.decision.evidence import Evidence
 from napari_mitosis.fields.field import Field
 from napari_mitosis.finetune.child_rule import choose, count_unit, grid_about
 from napari_mitosis.finetune.folds import folds, quarters, whole, within
+from napari_mitosis.finetune.follow_up import follow_up
 from napari_mitosis.finetune.gate import Judged, judge
 from napari_mitosis.finetune.held_out import false_weight
 from napari_mitosis.finetune.material import Material, annotated, distilled, without
@@ -264,3 +265,22 @@ def test_a_rule_that_fits_only_what_it_was_chosen_on_is_worth_half():
     worse = judge([replace(field, crossed=detections([])) for field in fields])
     assert worse.difference == pytest.approx(0.0)
     assert not worse.offered
+
+
+# After it was adopted
+
+
+def test_a_version_that_is_worse_on_what_came_later_says_so_and_how_to_go_back():
+    def fields(parent, child, count=3):
+        return [Judged(i, SHAPE, MPP, np.array(TRUTH), detections(parent), detections(child)) for i in range(count)]
+
+    worse = follow_up("segmitos@1.0.0+tuned.1", "segmitos@1.0.0", fields(TRUTH, TRUTH[:5]))
+    assert worse.contradicted
+    assert "models back segmitos" in worse.reason
+    assert "loses 15 of the mitoses" in worse.reason
+    better = follow_up("a@2", "a@1", fields(TRUTH[:5], TRUTH))
+    assert not better.contradicted
+    assert "holds up" in better.reason
+    few = follow_up("a@2", "a@1", fields(TRUTH, [], 1))
+    assert (few.contradicted, few.verdict) == (False, None)
+    assert few.reason.startswith("Too little evidence")

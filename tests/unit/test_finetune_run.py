@@ -16,10 +16,12 @@ import torch
 from napari_mitosis.errors import DatasetError, FieldError, WeightsError
 from napari_mitosis.finetune.job import RECIPE, finetune
 from napari_mitosis.finetune.looking import Looking
+from napari_mitosis.finetune.material import Known
 from napari_mitosis.finetune.outcome import read_outcome
 from napari_mitosis.finetune.plan import FieldPlan, Figure, FinetunePlan, read_plan
+from napari_mitosis.finetune.reference_figures import renew_references
 from napari_mitosis.jobs import run
-from napari_mitosis.models.registry import find_version
+from napari_mitosis.models.registry import LearnsMimics, detector_class, find_version
 from napari_mitosis.models.segmitos import SegMitos
 from napari_mitosis.models.weights import read_state
 
@@ -80,6 +82,50 @@ def test_every_detector_and_verifier_can_be_finetuned(fields, tmp_path, name):
     assert bool(changed) == (card.finetuned["blend"] > 0)
     if name == "deepver":  # it decides behind a detector
         assert card.verified["detector"] == "deepdet"
+
+
+@pytest.mark.parametrize("name", ["deepver", "mssn"])
+def test_what_a_reader_called_a_mimic_enters_the_loss(name):
+    """The loss on mimics falls as it is learned, and without mimics it is nothing."""
+    torch.manual_seed(0)
+    cls = detector_class(name)
+    assert isinstance(cls, LearnsMimics)
+    network = cls.build("compact").eval()
+    rng = np.random.default_rng(0)
+    pixels = torch.from_numpy(rng.integers(0, 255, (2, 3, 128, 128)).astype(np.float32))
+    places = [np.array([[40.0, 50.0]]), np.array([[90.0, 64.0]])]
+    none = [np.empty((0, 2))] * 2
+    assert float(cls.mimic_loss(network, pixels, places, none)) == 0.0
+    mimics = [np.array([[90.0, 90.0]]), np.array([[30.0, 30.0], [500.0, 30.0]])]  # one lies outside
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
+    losses = []
+    for _ in range(6):
+        loss = cls.mimic_loss(network, pixels, places, mimics)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0]
+
+
+def test_references_follow_the_embedding_and_take_in_the_readers_figures(fields):
+    parent, child = (detector_class("mssn").build("compact") for _ in range(2))
+    state = read_state(find_version("mssn@1.0.0")[1])
+    parent.load_state_dict(state)
+    child.load_state_dict(state)
+    known = [Known(f.sample(), None, np.empty((0, 2))) for f in fields[:2]]
+    mitoses = sum(len(k.sample.centroids_yx()) for k in known)
+    renew_references(child, parent, known, 288, torch.device("cpu"))
+    before, after = parent.references, child.references
+    changed = ((before - after).abs().amax(dim=2) > 1e-6).sum(dim=1)
+    assert int(changed[0]) == min(mitoses, before.shape[1] // 2)  # nothing moved: only the reader's figures are new
+    assert int(changed[2]) == 0
+    with torch.no_grad():
+        for name, value in child.embedding.named_parameters():
+            if name.endswith("bias"):
+                value += 0.3
+    renew_references(child, parent, known, 288, torch.device("cpu"))
+    assert not torch.equal(child.references[2], before[2])
 
 
 def test_an_ensemble_says_that_its_members_can_be_finetuned(fields, tmp_path):

@@ -134,6 +134,6 @@ def test_tissue_without_holes_and_pen() -> None:
 
 
 def test_plates_of_one_anaphase_are_flagged() -> None:
-    pairs = possible_doubles([[0, 0], [100, 100], [0, 12.0], [100, 121]])
-    assert pairs.to_numpy().tolist() == [[0, 2, 12.0]]
-    assert possible_doubles(np.empty((0, 2))).empty
+    pairs, apart = possible_doubles([[0, 0], [100, 100], [0, 12.0], [100, 121]])
+    assert (pairs.tolist(), apart.tolist()) == ([[0, 2]], [12.0])
+    assert len(possible_doubles(np.empty((0, 2)))[0]) == 0

@@ -17,12 +17,16 @@ from napari_mitosis.decision.evidence import Evidence
 from napari_mitosis.fields.field import Field
 from napari_mitosis.jobs import run
 from napari_mitosis.measures.sweep import Grid, choose_rule
+from napari_mitosis.models.partmitosis import CompactPartMitosis, PartMitosis
+from napari_mitosis.models.registry import load_detector
 from napari_mitosis.tables import annotations_frame
 from napari_mitosis.training.crossval import Scored
+from napari_mitosis.training.final import train_paper
 from napari_mitosis.training.patient_report import Seen, report_patients
 from napari_mitosis.training.patients import patient_folds, patient_interval
 from napari_mitosis.training.stages import Stage, run_stages
 from napari_mitosis.training.stain import Colour, disturb_colour, stain_bank, statistics
+from napari_mitosis.training.systems import PaperPlan, half_positive
 from napari_mitosis.training.windows import CropSource, FieldSource
 
 
@@ -182,3 +186,32 @@ def test_no_rule_has_a_score_threshold_that_nothing_can_fail() -> None:
     high = table[table["threshold"] == 0.5]
     assert not high.empty
     assert high["min_score"].min() == 0.45  # the highest one below the map's own stands for "none"
+
+
+def test_paper_training_draws_a_positive_in_every_second_step() -> None:
+    draw = half_positive(FieldSource([sample("a", "a", 1, side=1200)], 64))
+    rng = np.random.default_rng(0)
+    near = [np.abs(window.mitoses_yx - 32).max() < 110 for (window,) in (draw(rng) for _ in range(200))]
+    assert 0.4 < np.mean(near) < 0.65
+
+
+def test_both_branches_of_partmitosis_learn_from_centroids() -> None:
+    torch.manual_seed(0)
+    network = CompactPartMitosis()
+    pixels = torch.rand(2, 3, 64, 64) * 255
+    points = [np.array([[32.0, 32.0]]), np.empty((0, 2))]
+    PartMitosis.loss(network, pixels, points, np.random.default_rng(0)).backward()
+    for part in (network.concentric.score, network.strong.trunk.stem, network.transfer):
+        assert any(p.grad is not None and p.grad.abs().max() > 0 for p in part.parameters())
+
+
+def test_a_network_of_the_paper_gets_a_card_and_loads_like_any_version(tmp_path: Path) -> None:
+    """MSSN, which has references to set besides; a few steps teach nothing, but make everything."""
+    frame = annotations_frame([40.0, 160.0, 100.0], [60.0, 60.0, 150.0], ["mitosis", "mitosis", "mimic"])
+    field = Field.from_array(np.random.default_rng(0).integers(0, 255, (240, 240, 3), dtype=np.uint8), 0.25, "f")
+    samples = [Sample(field, frame, case="a", dataset="test")]
+    job = train_paper("mssn", "paper", samples, None, tmp_path, PaperPlan(2, 128, 0), version="0.0.1")
+    card = run(job)
+    assert (card.config, card.version) == ("paper", "0.0.1")
+    loaded = load_detector("mssn@0.0.1", tmp_path / "published")
+    assert loaded.network.references.abs().sum() > 0

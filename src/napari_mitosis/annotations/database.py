@@ -26,6 +26,7 @@ _LOCK_KEY = 0x6D69746F
 _CONNECT_S = 2
 _STATEMENT_S = 30
 _OPEN_WAIT_S = 0.5
+_OPEN_S = 5.0
 _WAL_S = 1.0
 
 _SQLITE_TROUBLE = {
@@ -70,9 +71,10 @@ class Database:
         except (SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
             raise explained(error, where, "cannot be opened") from error
         try:
-            self.wait(_OPEN_WAIT_S)
-            self._check(create)
-            self._prepare()
+            with self.within(_OPEN_S):  # a server may stop answering between two questions
+                self.wait(_OPEN_WAIT_S)
+                self._check(create)
+                self._prepare()
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             self.close()
             raise explained(error, where, "cannot be opened") from error

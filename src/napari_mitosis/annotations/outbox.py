@@ -13,6 +13,7 @@ from .store import Journal
 _PATIENT_S = 0.5
 _IMPATIENT_S = 0.05
 _REST = 4.0
+_LONGEST_REST_S = 10.0
 
 
 class Outbox:
@@ -68,7 +69,7 @@ class Outbox:
             self._journal.append(*self.pending, wait_s=_IMPATIENT_S if self.warning else _PATIENT_S)
         except JournalError as error:
             self.cut = isinstance(error, JournalCut)
-            self._rest_until = time.monotonic() + _REST * (time.monotonic() - began)
+            self._rest_until = time.monotonic() + min(_LONGEST_REST_S, _REST * (time.monotonic() - began))
             self.fail(error)
             return False
         self.pending.clear()

@@ -15,6 +15,9 @@ from ..measures.grade import Convention, Density, MitoticScore, mitotic_density
 from .areas import Area
 from .case import CaseField
 
+MOST_DOUBLES = 50
+"""Of a field: more pairs than that nobody looks through."""
+
 Floats = NDArray[np.float64]
 
 
@@ -112,20 +115,19 @@ def tally(fields: Sequence[Counted], convention: Convention, doubles_um: float =
     doubles: list[tuple[str, int, int, float]] = []
     for field in fields:
         inside = field.area.holds(field.yx_px, field.shape)
-        mitosis = field.labels == "mitosis"
-        for label in counts:
-            counts[label] += int((inside & (field.labels == label)).sum())
-        outside += int((mitosis & ~inside).sum())
+        is_label = {label: field.labels == label for label in counts}
+        mitosis = is_label["mitosis"]
+        for label, own in is_label.items():
+            counts[label] += int(np.count_nonzero(inside & own))
+        outside += int(np.count_nonzero(mitosis & ~inside))
         within = field.area.holds(field.pending_yx_px, field.shape)
         waiting.append(np.where(within, field.pending, 0.0))
         if field.mpp is not None:
             area += field.area.mm2(field.shape, field.mpp)
             rows = np.flatnonzero(inside & mitosis)
-            pairs = possible_doubles(field.yx_px[rows] * field.mpp, doubles_um)
-            doubles += [
-                (field.name, int(rows[i]), int(rows[j]), float(apart))
-                for i, j, apart in zip(pairs["first"], pairs["second"], pairs["apart_um"], strict=True)
-            ]
+            pairs, apart = possible_doubles(field.yx_px[rows] * field.mpp, doubles_um)
+            named = zip(rows[pairs[:MOST_DOUBLES]], apart[:MOST_DOUBLES], strict=True)
+            doubles += [(field.name, int(i), int(j), float(um)) for (i, j), um in named]
     unknown = tuple(field.name for field in fields if field.mpp is None)
     known = not unknown and area > 0
     pending = np.concatenate(waiting) if waiting else np.empty(0)

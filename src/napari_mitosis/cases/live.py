@@ -127,7 +127,23 @@ class LiveCount:
         """The count of one open field, or of the case."""
         return tally(self.counted(key, whole_case), self.convention)
 
-    def changes(self, key: Hashable) -> NDArray[np.float64]:
-        """By how much judging each candidate that waits in an open field can move the score; see `Outlook.change`."""
-        found = self.tally(key, False).outlook
-        return found.change if found is not None else np.empty(0)
+    def changes(self, key: Hashable, whole_case: bool) -> NDArray[np.float64]:
+        """By how much judging each candidate that waits in an open field can move the score; see `Outlook.change`.
+
+        Parameters
+        ----------
+        key : hashable
+            The open field.
+        whole_case : bool
+            Whether it is the score of the case, not of the field alone.
+        """
+        counted = self.counted(key, whole_case)
+        found = tally(counted, self.convention).outlook
+        if found is None or key not in self._open:
+            return np.empty(0)
+        before = 0
+        for one in counted:
+            if one is self._open[key]:
+                return found.change[before : before + len(one.pending)]
+            before += len(one.pending)
+        return np.empty(0)

@@ -22,10 +22,14 @@ from ..fields.resolution import sidecar_mpp
 from ..jobs import Job, Progress
 from ..measures.grade import NOTTINGHAM, Convention, field_diameter_mm
 from ..measures.hotspot import HPF_10_MM2, Shape
+from ..names import text_path
 from .case import Case, CaseField
 from .count import Counted, Tally, in_words, tally
 from .pictures import overlay, thumbnail
 from .places import Place, case_hotspot
+
+LEAST_MM2 = 2.0
+"""Conventions ask for ten fields of view, which even the smallest microscopes make about so large."""
 
 SOFTWARE = f"napari-mitosis {__version__}"
 
@@ -102,7 +106,7 @@ def open_same(one: CaseField) -> Field:
     if not one.path:
         raise MitosisError("its pixels came from no file.")
     try:
-        field = lazy_field(one.path, one.mpp).loaded()
+        field = lazy_field(text_path(one.path), one.mpp).loaded()
     except FieldError as error:
         raise MitosisError(f"{error.reason}.") from error
     if field.digest != one.digest:
@@ -152,6 +156,10 @@ def _numbers(total: Tally) -> dict[str, Any]:
         f"{name}: two of the counted figures stand {apart:.0f} um apart; are they one mitosis?"
         for name, _, _, apart in total.doubles
     ]
+    if total.area_mm2 and total.area_mm2 < LEAST_MM2:
+        warnings.append(
+            f"Only {total.area_mm2:.3f} mm² were counted, less than ten fields (2 mm²): the score says little."
+        )
     diameter = field_diameter_mm(total.area_mm2) if total.area_mm2 else 0.0
     return {
         "accepted": total.accepted,
@@ -192,7 +200,7 @@ def _field_row(one: CaseField, count: int, picture: str) -> dict[str, Any]:
 
 def mpp_origin(one: CaseField) -> str:
     """Where the um/px of a field comes from: its sidecar, its file, or a reader."""
-    path = Path(one.path) if one.path else None
+    path = text_path(one.path) if one.path else None
     if path is not None and path.exists():
         with contextlib.suppress(MitosisError, ValueError):
             if sidecar_mpp(path) == one.mpp:

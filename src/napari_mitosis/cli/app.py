@@ -22,6 +22,7 @@ from . import (
     recall,
     report,
     slides,
+    study,
     train,
     window,
 )
@@ -49,6 +50,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(journal.app, name="journal")
 app.add_typer(report.app, name="case")
+app.add_typer(study.app, name="study")
 app.command("convert")(convert.convert)
 app.command("report")(report.report)
 train.app.command("ensemble")(ensemble.ensemble)

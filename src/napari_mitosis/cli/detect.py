@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .console import errors_told, run_shown, stderr, stdout
+from .models import tell_foreign
 
 if TYPE_CHECKING:
     from ..batches.batch import BatchReport
@@ -104,6 +105,7 @@ def detect_and_tell(
     files = find_fields(inputs, recursive, skip=out)
     choose_device(device)
     pipeline = wanted_pipeline(model, verifier, wanted or {}, models)
+    tell_foreign(pipeline.cards)
     report = run_shown(detect_fields(files, pipeline, out, mpp=mpp, device=device, pictures=pictures))
     tell(report, out)
     return report

@@ -25,12 +25,13 @@ def reader(
     minutes: Annotated[float, typer.Option(help="Time budget of each fine-tuning.")] = 5.0,
     steps: Annotated[int, typer.Option(help="Optimiser steps of each training, instead of what the time allows.")] = 0,
     slides: Annotated[str, typer.Option(help="Only these patients or slides, such as H07,H14.")] = "",
+    training: Annotated[bool, typer.Option(help="Without it only other thresholds are tried: seconds a run.")] = True,
     threads: Annotated[int, typer.Option(help="Processor threads; 0 = as many as there are.")] = 0,
 ) -> None:
     """Fine-tune on a few fields of each patient as a reader annotates them; compare on what neither version saw."""
     from ..datasets.icpr import read_icpr2012, read_icpr2014
     from ..errors import DatasetError
-    from ..finetune.reader_protocol import base_plan, bases, experiment, publish_parents, summary
+    from ..finetune.reader_protocol import base_plan, bases, experiment, publish_parents, summary, thresholds
     from ..finetune.simulated_reader import Setting
     from ..training.fit import seed_everything
 
@@ -53,8 +54,13 @@ def reader(
         # Every patient before the next seed, the largest number of fields first: a run that is cut short is balanced.
         ways = [(k, way) for k in sorted(map(int, fields.split(",")), reverse=True) for way in pick.split(",")]
         settings = [Setting(c, k, s, way) for s in range(seeds) for k, way in ways for c in cases]  # type: ignore[arg-type]
-        table = run_shown(experiment(samples, old, parents, out, settings))
-    stdout().print(summary(table).round(3).to_string(index=False), highlight=False, markup=False)
+        if not training:
+            table = run_shown(thresholds(samples, parents, out, settings))
+            means = table.groupby(["annotated", "pick", "slide"])[["parent_f", "chosen_f", "offered_f"]].mean()
+            told = means.groupby(["annotated", "pick"]).mean().round(3).to_string()
+        else:
+            told = summary(run_shown(experiment(samples, old, parents, out, settings))).round(3).to_string(index=False)
+    stdout().print(told, highlight=False, markup=False)
 
 
 def _cases(samples: list) -> list[str]:  # type: ignore[type-arg]

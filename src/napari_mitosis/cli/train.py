@@ -170,22 +170,51 @@ def train_all(
     fold_steps: Annotated[int, typer.Option(help="Steps of each fold.")] = 600,
     final_steps: Annotated[int, typer.Option(help="Steps of the final weights.")] = 900,
     round_steps: Annotated[int, typer.Option(help="Steps between two points of a learning curve.")] = 200,
+    final_from: Annotated[
+        str, typer.Option(help="What the final weights begin with: base, or a fold such as P-0.")
+    ] = "base",
     version: Annotated[str, typer.Option(help="Version of what is published.")] = "1.1.0",
     seed: Seed = 0,
     threads: Threads = 0,
 ) -> None:
     """Train, measure and publish everything in one queue. Start it again to go on; several may share OUT."""
     from ..training.material import read_training_data
-    from ..training.queue import QueuePlan, require_start, stages
+    from ..training.queue import QueuePlan, require_start, stages, write_plan
     from ..training.stages import run_stages
 
     plan = QueuePlan(
-        out, init, start, tuple(seen or ()), base_steps, fold_steps, final_steps, round_steps, version, seed
+        out=out,
+        init=init,
+        start=start,
+        seen=tuple(seen or ()),
+        base_steps=base_steps,
+        fold_steps=fold_steps,
+        final_steps=final_steps,
+        round_steps=round_steps,
+        final_from=final_from,
+        version=version,
+        seed=seed,
     )
     _start(seed, threads)
     with errors_told():
         require_start(plan)
+        write_plan(plan)
         run_logged(run_stages(stages(read_training_data(data), plan), out))
+
+
+@app.command("patients")
+def patients(
+    data: Data,
+    out: Out,
+    detector: Name = "segmitos",
+) -> None:
+    """Measure the finished folds of a queue by patient: F on new patients, false detections, the rule that ships."""
+    from ..training.material import read_training_data
+    from ..training.queue import read_plan, report
+
+    with errors_told():
+        text = run_shown(report(read_training_data(data), read_plan(out), detector))
+    stdout().print(text, end="", highlight=False, markup=False)
 
 
 @app.command("NAME")
@@ -204,18 +233,22 @@ def final(
     threads: Threads = 0,
 ) -> None:
     """Train detector NAME on all fields of DATA; leaves weights and card in OUT/published (compact)."""
+    from ..datasets.scale import at_scale
     from ..training.final import train_final, train_paper
+    from ..training.systems import PaperPlan
 
     name = str(ctx.info_name)
     _start(seed, threads)
     with errors_told():
+        samples = at_scale(_fields(data) + _other_fields(data), 0.25)
         if config == "compact":
-            samples, crops = _fields(data) + _other_fields(data), _crops(data)
+            crops = _crops(data)
             reports = (report_file, verified_file)
             job = train_final(name, samples, crops, init, out, reports, version=version, seed=seed, steps=steps)
             stdout().print(run_shown(job))
         else:
-            run_shown(train_paper(name, config, _fields(data), init, out, crop_px=crop_px, steps=steps, seed=seed))
+            plan = PaperPlan(steps, crop_px, seed)
+            stdout().print(run_shown(train_paper(name, config, samples, init, out, plan, version=version)))
 
 
 def _start(seed: int, threads: int) -> None:

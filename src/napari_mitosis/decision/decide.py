@@ -145,7 +145,9 @@ class Decider:
         table = self._candidates(rule)
         steps = steps_of(rule.sensitivity)
         if steps == 0:
-            return table, passing(table, replace(rule, min_score=strictness(rule, self.least_score(rule))))
+            if rule.sensitivity < 0.5:
+                rule = replace(rule, min_score=strictness(rule, self.least_score(rule)))
+            return table, passing(table, rule)
         return with_rejected(self._found(rule, steps).upto(steps), table, rule.min_distance_um)
 
     def _found(self, rule: Rule, steps: int) -> Found:

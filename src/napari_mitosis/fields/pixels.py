@@ -36,6 +36,8 @@ from .resolution import dpi_mpp, tiff_mpp
 MAX_CHUNK_BYTES = 64 * 2**20
 """A TIFF whose tiles or strips are larger than this cannot be read in parts at a bearable cost."""
 
+_STRIP_PX = 1024
+
 _FEW_CHUNKS = 8  # with fewer tiles or strips in the image, decoding it whole is the cheaper way
 
 # Kinds of TIFF that no bright-field scanner writes; their parsers are not asked.
@@ -135,9 +137,14 @@ class ImagePixels(LazyPixels):
     """Pixels of a PNG, BMP or JPEG; every slice decodes the whole file."""
 
     def _decode(self, y0: int, y1: int, x0: int, x1: int) -> NDArray[np.uint8]:
+        block: NDArray[np.uint8] = np.empty((y1 - y0, x1 - x0, 3), dtype=np.uint8)
         with _open_pillow(self.path) as image:
-            array: NDArray[np.uint8] = np.asarray(image)
-        return np.ascontiguousarray(array[y0:y1, x0:x1, :3])
+            if image.size != (self.shape[1], self.shape[0]):
+                raise FieldError(self.path, "the file changed since it was opened")
+            for top in range(y0, y1, _STRIP_PX):  # all at once, it would be in memory three times
+                bottom = min(top + _STRIP_PX, y1)
+                block[top - y0 : bottom - y0] = np.asarray(image.crop((x0, top, x1, bottom)))[..., :3]
+        return block
 
 
 class TiffPixels(LazyPixels):

@@ -102,6 +102,10 @@ class Verdict:
         F of the child less that of the parent, with its 95 % bootstrap interval over quarters of fields.
     fields, mitoses : int
         What both were judged on.
+    false_weight : float
+        What a false detection counted, see `held_out.false_weight`.
+    worse : float
+        Share of the bootstrap in which the child's F is lower.
     found, lost : tuple of Spot
         Mitoses that only the child, or only the parent, detects; each decides by its own rule.
     new_false, dropped_false : tuple of Spot
@@ -122,6 +126,7 @@ class Verdict:
     new_false: tuple[Spot, ...]
     dropped_false: tuple[Spot, ...]
     false_weight: float = 1.0
+    worse: float = 0.0
 
 
 def judge(fields: Sequence[Judged], seed: int = 0, false_weight: float = 1.0) -> Verdict:
@@ -151,7 +156,7 @@ def judge(fields: Sequence[Judged], seed: int = 0, false_weight: float = 1.0) ->
     told = _told(len(found), len(lost), len(new_false), len(dropped), false_weight)
     return Verdict(
         offered, f"{reason} {told}", parent, child, child.f - parent.f, low, high, len(fields), mitoses, found, lost,
-        new_false, dropped, false_weight,
+        new_false, dropped, false_weight, float(np.mean(differences < 0)),
     )  # fmt: skip
 
 
@@ -165,7 +170,7 @@ def _told(found: int, lost: int, new_false: int, dropped: int, false_weight: flo
         f"It loses {lost} of the mitoses that its parent finds and finds {found} more; it drops {dropped} false "
         f"detections and adds {new_false}."
     )
-    if false_weight < 1:
+    if false_weight < 0.995:
         text += (
             f" The fields hold more false detections than others of this scanner: each was counted {false_weight:.2f} "
             "times."

@@ -32,6 +32,7 @@ from .looking import Looking, looking
 from .material import Known, Material, annotated, distilled, without
 from .outcome import CHILD_FILE, OUTCOME_FILE, Outcome, read_outcome
 from .plan import FinetunePlan
+from .reference_figures import renew_references
 from .tune import CHECKPOINT, WINDOW_PX, Limit, TuneRecipe, blend, save_child, seconds_of, tune
 
 RECIPE = TuneRecipe()
@@ -52,7 +53,9 @@ def finetune(plan: FinetunePlan, folder: Path, recipe: TuneRecipe = RECIPE) -> J
         return (yield from finetune_claimed(plan, folder, recipe))
 
 
-def finetune_claimed(plan: FinetunePlan, folder: Path, recipe: TuneRecipe = RECIPE) -> Job[Outcome]:
+def finetune_claimed(
+    plan: FinetunePlan, folder: Path, recipe: TuneRecipe = RECIPE, began: float | None = None
+) -> Job[Outcome]:
     """Train a child of the plan's parent, give it a rule, and compare both.
 
     For each fold of the annotated fields one network is trained on the others; what these make of the fields that
@@ -63,6 +66,8 @@ def finetune_claimed(plan: FinetunePlan, folder: Path, recipe: TuneRecipe = RECI
     plan : FinetunePlan
     folder : Path
         Keeps everything that is done already; a run of the same plan goes on from it.
+    began : float, optional
+        `time.monotonic` from which the time budget counts; now if not given.
 
     Yields
     ------
@@ -87,7 +92,8 @@ def finetune_claimed(plan: FinetunePlan, folder: Path, recipe: TuneRecipe = RECI
     if (folder / OUTCOME_FILE).exists():
         return read_outcome(folder)
     seconds = math.inf if plan.steps else plan.minutes * 60
-    budget = Budget(seconds, _spent(folder), time.monotonic)
+    before = _spent(folder) + (0.0 if began is None else time.monotonic() - began)
+    budget = Budget(seconds, before, time.monotonic)
     try:
         return (yield from _in_time(plan, folder, recipe, budget))
     finally:
@@ -154,6 +160,7 @@ def child_card(look: Looking, plan: FinetunePlan, choice: Choice, verdict: Verdi
                 "child": asdict(verdict.child),
                 "difference": [verdict.difference, verdict.low, verdict.high],
                 "judged_on": {"fields": verdict.fields, "mitoses": verdict.mitoses},
+                "fields": [f.digest for f in plan.fields if f.digest],
                 "offered": verdict.offered,
                 "reason": verdict.reason,
             },
@@ -315,6 +322,7 @@ class _Run:
             self.metrics |= {"loss": progress.metrics["loss"]}
             yield Progress(self.done, self.total, f"learning, {name}", self._told())
         self.done, self.steps = before + steps, self.steps or steps
+        renew_references(network, self._fresh(), known, WINDOW_PX, torch.device(self.device))
         return {k: v.detach().cpu() for k, v in network.state_dict().items()}
 
     def _limit(self, place: Path, trainings: int) -> Limit:

@@ -132,6 +132,7 @@ def default_threads() -> int:
 
 def finetuning(folder: Path) -> Job[None]:
     """The fine-tuning that is planned in a folder."""
+    began = time.monotonic()  # loading torch is part of the time that was asked for
     yield Progress(0, 0, "starting")
     import torch
 
@@ -140,10 +141,10 @@ def finetuning(folder: Path) -> Job[None]:
 
     plan = read_plan(folder)
     torch.set_num_threads(plan.threads or default_threads())
-    yield from finetune_claimed(plan, folder)
+    yield from finetune_claimed(plan, folder, began=began)
 
 
-CANCEL_S = 0.8
+CANCEL_S = 0.4
 """A job that was stopped and has not come to its next step by then is left where it stands."""
 
 

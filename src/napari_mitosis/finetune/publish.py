@@ -10,6 +10,7 @@ from pathlib import Path
 from ..errors import DatasetError, WeightsError
 from ..models.card import ModelCard, read_card
 from ..models.registry import installed, user_folder
+from ..models.trust import accept
 from ..models.versions import next_version
 from .outcome import CHILD_FILE, file_sha256, read_outcome
 
@@ -57,7 +58,10 @@ def publish_child(run: Path, folder: Path | None = None) -> str:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
-    return read_card(place / f"{stem}.json").name
+    published = read_card(place / f"{stem}.json")
+    with contextlib.suppress(WeightsError):  # then it is shown as one from elsewhere, and works all the same
+        accept(published, "made here")
+    return published.name
 
 
 def _child(run: Path) -> tuple[ModelCard, Path]:

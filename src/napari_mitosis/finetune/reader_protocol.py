@@ -13,13 +13,13 @@ import pandas as pd
 from ..datasets.sample import Sample
 from ..decision.decide import Rule
 from ..errors import DatasetError
-from ..jobs import Job, retold
+from ..jobs import Job, Progress, retold
 from ..models.card import read_card
 from ..models.registry import detector_class
 from ..models.weights import load_weights, publish
 from ..training.systems import system
 from .plan import FinetunePlan
-from .simulated_reader import Setting, simulate
+from .simulated_reader import Setting, simulate, thresholds_only
 
 ROW_FILE = "row.json"
 
@@ -91,6 +91,19 @@ def experiment(
         kept.write_text(json.dumps(row), encoding="utf-8")
         rows.append(row)
         pd.DataFrame(rows).to_csv(out / f"reader-{row['detector']}.csv", index=False)
+    return pd.DataFrame(rows)
+
+
+def thresholds(
+    samples: Sequence[Sample], parents: Mapping[str, FinetunePlan], out: Path, settings: Sequence[Setting]
+) -> Job[pd.DataFrame]:
+    """What the same annotations are worth without training; the rows are in ``thresholds.csv``."""
+    rows = []
+    for number, setting in enumerate(settings):
+        base = parents[setting.case]
+        yield Progress(number, len(settings), setting.name)
+        rows.append((yield from thresholds_only(samples, setting, base, out / "seen" / base.parent)))
+        pd.DataFrame(rows).to_csv(out / "thresholds.csv", index=False)
     return pd.DataFrame(rows)
 
 

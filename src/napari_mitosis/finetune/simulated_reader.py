@@ -25,7 +25,9 @@ from ..measures.calibrate import Calibration, uncut
 from ..measures.evaluate import Counts, match
 from ..measures.recalibrate import recalibrate
 from ..models.weights import file_sha256, read_state
-from .child_rule import RADIUS_UM
+from .child_rule import RADIUS_UM, choose, count_unit, grid_about
+from .folds import whole
+from .held_out import false_weight
 from .job import RECIPE, finetune
 from .looking import Looking, looking
 from .outcome import CHILD_FILE
@@ -211,6 +213,40 @@ def simulate(
         "gate_difference": verdict.difference, "false_weight": verdict.false_weight, "offered": verdict.offered,
         "reason": verdict.reason, "child_sha256": file_sha256(folder / "run" / CHILD_FILE)[:16],
     }  # fmt: skip
+
+
+def thresholds_only(
+    samples: Sequence[Sample], setting: Setting, base: FinetunePlan, seen: Path
+) -> Job[dict[str, object]]:
+    """What the same annotations are worth without any training: the parent under other thresholds.
+
+    Returns
+    -------
+    dict
+        A row: F of the parent on the case's other fields under its own rule, under the one that a fine-tuning would
+        choose for it, and under the one that `recalibrate` offers.
+    """
+    look = looking(base.parent, Path(base.parent_folder) if base.parent_folder else None, base.front, base.device)
+    parent, rule = Seen(look, look.state, seen), look.rule
+    evidence: dict[int, Evidence] = {}
+    for i in (i for i, s in enumerate(samples) if s.case == setting.case):
+        evidence[i] = yield from parent.evidence(samples[i])
+    found = {i: decide(e, rule) for i, e in evidence.items()}
+    false = {i: sum(f.label == "mimic" for f in reader_figures(samples[i], t)) for i, t in found.items()}
+    draw = drawn(samples, setting, false)
+    weight = false_weight([len(found[i]) for i in draw.chosen], [len(found[i]) for i in draw.opened])
+    truths = {i: samples[i].centroids_yx() for i in draw.chosen}
+    counts = [count_unit(evidence[i], truths[i], whole(0, evidence[i].shape), rule) for i in draw.chosen]
+    grid, mitoses = grid_about(evidence[draw.chosen[0]], rule), sum(len(t) for t in truths.values())
+    chosen = choose({0.0: counts}, mitoses, rule, grid, weight).rule
+    offered = yield from _recalibrated([samples[i] for i in draw.chosen], parent, look)
+    own = [samples[i] for i in draw.own]
+    row: dict[str, object] = {"slide": setting.case, "annotated": setting.annotated, "pick": setting.pick}
+    row |= {"seed": setting.seed, "mitoses": mitoses, "mimics": sum(false[i] for i in draw.chosen), "weight": weight}
+    for name, tried in (("parent", rule), ("chosen", chosen), ("offered", replace(rule, min_score=offered))):
+        row[f"{name}_score"] = tried.min_score
+        row[f"{name}_f"] = (yield from parent.counts(own, tried)).f
+    return row
 
 
 def _recalibrated(fields: Sequence[Sample], parent: Seen, look: Looking) -> Job[float]:

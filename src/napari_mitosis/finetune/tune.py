@@ -11,21 +11,23 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..inference.device import precision
 from ..jobs import Job, Progress
-from ..models.registry import DetectorClass
-from ..training.augment import Augmentation, centroid_batch
+from ..models.registry import DetectorClass, LearnsMimics
+from ..training.augment import Augmentation, point_batch
 from ..training.checkpoint import load_tensors, optimizer_tensors, restore_optimizer, save_tensors
 from ..training.recipe import FIELDS_WINDOW_PX
 from ..training.stain import Colour
+from ..training.windows import Window
 from .material import Material
 
 CHECKPOINT_S = 10.0
@@ -133,27 +135,49 @@ def tune(
     state.resume()
     place = torch.device(device)
     dtype = precision(place)
-    saved = time.monotonic()
+    saved = -math.inf  # the first step is kept at once
     while not state.over(limit):
         began = time.monotonic()
         rng = np.random.default_rng([seed, state.step])
-        crops, centroids, ignore = centroid_batch(material.draw(rng, recipe.batch), rng, recipe.augmentation)
+        crops, centroids, mimics, ignore = judged_batch(material.draw(rng, recipe.batch), rng, recipe.augmentation)
         network.train()
         _hold_statistics(network)
         with torch.autocast(place.type, dtype=dtype, enabled=dtype == torch.bfloat16):
             loss = cls.loss(network, crops.to(place), centroids, rng, ignore)
+            if isinstance(cls, LearnsMimics):
+                loss = loss + cls.mimic_loss(network, crops.to(place), centroids, mimics)
         value = state.learn(loss, state.share(limit))
         now = time.monotonic()
         state.seconds += now - began
         if now - saved > CHECKPOINT_S:
             state.save()
             saved = now
-        yield Progress(state.step, state.expected(limit), "learning", {"loss": value})
+        try:
+            yield Progress(state.step, state.expected(limit), "learning", {"loss": value})
+        except GeneratorExit:  # cancelled between two steps: nothing is lost
+            state.save()
+            raise
     if not state.finished:
         state.finished = True
         state.save()
     state.use_average()
     return state.step
+
+
+def judged_batch(
+    windows: Sequence[Window], rng: np.random.Generator, how: Augmentation
+) -> tuple[Tensor, list[NDArray[np.float64]], list[NDArray[np.float64]], Tensor]:
+    """As `augment.centroid_batch`, with the mimics of the windows beside their mitoses."""
+    mimics = [np.empty((0, 2)) if w.mimics_yx is None else w.mimics_yx for w in windows]
+    points = [np.concatenate([w.mitoses_yx, m]) for w, m in zip(windows, mimics, strict=True)]
+    crops, moved, ignore = point_batch(windows, points, rng, how)
+    counts = [len(w.mitoses_yx) for w in windows]
+
+    def near(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return points[((points > -30) & (points < how.crop_px + 30)).all(axis=1)]
+
+    centroids = [near(p[:n]) for p, n in zip(moved, counts, strict=True)]
+    return crops, centroids, [near(p[n:]) for p, n in zip(moved, counts, strict=True)], ignore
 
 
 def learning(network: nn.Module, recipe: TuneRecipe) -> dict[str, nn.Parameter]:

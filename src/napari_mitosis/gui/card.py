@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from html import escape
+from types import MappingProxyType
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
@@ -36,6 +38,27 @@ class CardView(QLabel):
 def short(card: ModelCard) -> str:
     """Name and version of a model, short enough for a list."""
     return f"{re.split('[:,(]', card.title)[0].strip()} {card.version}"
+
+
+PLAIN_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "segmitos": "recommended",
+        "ensemble": "most careful, slow",
+        "partmitosis": "as good, two maps",
+        "deepmitosis": "boxes, each looked at twice",
+        "deepdet": "boxes",
+        "rpn": "boxes, first look only",
+        "mssn": "compares with known figures",
+        "idsia": "the first of its kind, slow",
+    }
+)
+"""Each detector in a few words."""
+
+
+def plain(card: ModelCard) -> str:
+    """A model for a list: its name, and in plain words what sets it apart."""
+    words = PLAIN_WORDS.get(card.detector, "")
+    return f"{short(card)} · {words}" if words else short(card)
 
 
 def headline(card: ModelCard) -> str:

@@ -59,6 +59,8 @@ class Desk(QObject):
         Another model is selected for the next detection: its name.
     models_changed : Signal(str)
         Another version of a model is in use: its name.
+    closing : Signal()
+        The window is asked to close.
     closed : Signal()
         The window is going, and everything with it.
     blind : BlindReadings
@@ -80,6 +82,7 @@ class Desk(QObject):
     tissue_wanted = Signal()
     models_changed = Signal(str)
     model_selected = Signal(str)
+    closing = Signal()
     closed = Signal()
 
     def __init__(
@@ -185,7 +188,8 @@ class Desk(QObject):
         if event is None or self.is_closed:
             return False
         if event.type() == QEvent.Type.Close:
-            self.notebooks.retry()  # it may go at once: what is not on disk yet has its last chance
+            self.closing.emit()  # it may go at once: what is not on disk yet has its last chance
+            self.notebooks.retry()
         elif event.type() == QEvent.Type.DeferredDelete:
             self.shutdown()
         return False

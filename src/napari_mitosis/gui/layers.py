@@ -22,6 +22,9 @@ from .places import OWNER_KEY, insert_above, look_at, placed
 CLEAR_BELOW = 0.35
 """Scores below this fade out, so that the score map does not darken the tissue."""
 
+NOT_FEATURES = ("y_px", "x_px", "y_um", "x_um", "height_px", "width_px")
+"""Columns of detections that the layer draws and need not tell."""
+
 RING_UM = 18.0
 """Diameter of a detection's ring: it lies outside the chromatin of a large mitosis."""
 
@@ -205,7 +208,7 @@ class FieldLayers:
         if layer is None and visible is None:
             return
         points = result.detections[["y_px", "x_px"]].to_numpy(dtype=np.float64)
-        features = result.detections.drop(columns=["y_px", "x_px", "y_um", "x_um"]).assign(label="mitosis")
+        features = result.detections.drop(columns=list(NOT_FEATURES), errors="ignore").assign(label="mitosis")
         if layer is None:
             layer = self.detections = Points(
                 np.empty((0, 2)),

@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from .examine import examine_points
 from .memory import kept_memory
 from .objects import all_boxes, as_candidates, joined_candidates
 from .poses import POSES, mean_over_poses
+from .runtime import network_for, runtime_of
 from .tiling import Tile, model_scale, model_shape, read_tile, tiles
 
 __all__ = ["available_devices", "predict"]
@@ -94,7 +96,8 @@ def predict(
         raise ValueError(f"there are 1 to {len(POSES)} poses, not {poses}")
     names = _selected(detector, only)
     chosen = "" if only is None else "-" + "+".join(names)
-    key = f"{field.digest}-{detector.fingerprint}-{mpp:.6f}-{size}-{poses}-{place.type}{chosen}"
+    where = f"{place.type}-{runtime_of(detector, place)}"
+    key = f"{field.digest}-{detector.fingerprint}-{mpp:.6f}-{size}-{poses}-{where}{chosen}"
     if cache is not None and (known := cache.get(key)) is not None:
         yield Progress(1, 1, "known from before")
         return known
@@ -213,7 +216,8 @@ def _look_at_tile(
     field: Field, detector: Detector, plan: _Plan, tile: Tile
 ) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
     """Score maps (maps, h, w) of a tile's core, and the boxes in and about it, in model pixels."""
-    dense, network = detector.dense, detector.network
+    network = network_for(detector, plan.place)
+    dense = cast(DenseNetwork, network)
     border = getattr(network, "border_px", _BORDER_PX)
     halo = detector.card.halo_px
     pixels, top, left = read_tile(field, tile, plan.shape, plan.scale, halo, border, dense.multiple)

@@ -14,10 +14,14 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from ..errors import MitosisError
 from ..fields.field import Field
 
 # Scanners that call themselves 40x lie between 0.22 and 0.26 um/px; training zooms further than this.
 SAME_SCALE = 0.05
+
+MOST_ENLARGED = 16
+"""Times that a field is enlarged at the most to a model's um/px."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,20 @@ class Tile:
 
 
 def model_scale(field_mpp: float, card_mpp: float) -> float:
-    """Field pixels for each model pixel; 1 where the two agree within 5 %."""
+    """Field pixels for each model pixel; 1 where the two agree within 5 %.
+
+    Raises
+    ------
+    MitosisError
+        When the field would have to be enlarged more than `MOST_ENLARGED` times: there is nothing to be seen in it,
+        and the work grows with the square.
+    """
     scale = card_mpp / field_mpp
+    if scale * MOST_ENLARGED < 1:
+        raise MitosisError(
+            f"The field has {field_mpp:g} um/px, and the model works at {card_mpp:g}: no mitosis can be seen in it. "
+            "Is the pixel size right?"
+        )
     return 1.0 if abs(scale - 1) <= SAME_SCALE else scale
 
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
 WITHIN_UM = 20.0
 """The plates of one late anaphase or telophase stand no farther apart."""
 
-DOUBLE_COLUMNS: tuple[str, ...] = ("first", "second", "apart_um")
 
-
-def possible_doubles(yx_um: ArrayLike, within_um: float = WITHIN_UM) -> pd.DataFrame:
+def possible_doubles(yx_um: ArrayLike, within_um: float = WITHIN_UM) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Pairs of figures that stand so near one another that they may be one mitosis.
 
     Parameters
@@ -23,15 +20,14 @@ def possible_doubles(yx_um: ArrayLike, within_um: float = WITHIN_UM) -> pd.DataF
 
     Returns
     -------
-    DataFrame
-        `DOUBLE_COLUMNS`: rows of the two and their distance; the nearest pair first.
+    pairs : ndarray of int, shape (m, 2)
+        Rows of the two, the lower first; the nearest pair first.
+    apart_um : ndarray of float64, shape (m,)
     """
     places = np.asarray(yx_um, dtype=np.float64).reshape(-1, 2)
     if len(places) < 2:
-        pairs = np.empty((0, 2), dtype=np.intp)
-    else:
-        pairs = cKDTree(places).query_pairs(within_um, output_type="ndarray")
+        return np.empty((0, 2), dtype=np.intp), np.empty(0)
+    pairs = cKDTree(places).query_pairs(within_um, output_type="ndarray")
     apart = np.hypot(*(places[pairs[:, 0]] - places[pairs[:, 1]]).T)
-    frame = pd.DataFrame({"first": pairs.min(axis=1, initial=len(places)) if len(pairs) else pairs[:, 0],
-                          "second": pairs.max(axis=1) if len(pairs) else pairs[:, 1], "apart_um": apart})  # fmt: skip
-    return frame.sort_values(["apart_um", "first", "second"], ignore_index=True)
+    order = np.lexsort((pairs[:, 1], pairs[:, 0], apart))
+    return pairs[order].astype(np.intp), apart[order]

@@ -130,6 +130,26 @@ class DeepVer(Configured):
         logits = network(torch.stack(crops).contiguous(memory_format=torch.channels_last))
         return F.cross_entropy(logits.float(), torch.tensor(labels, device=pixels.device))
 
+    @staticmethod
+    def mimic_loss(
+        network: nn.Module,
+        pixels: Tensor,
+        centroids: Sequence[NDArray[np.float64]],
+        mimics: Sequence[NDArray[np.float64]],
+    ) -> Tensor:
+        """Softmax loss on crops about figures that a reader called mimics; 0 where there is none in the images."""
+        half = CROP_PX // 2
+        padded = F.pad(pixels, (half, half, half, half), mode="reflect")
+        crops = []
+        for i, points in enumerate(mimics):
+            for y, x in np.round(points[((points >= 0) & (points < pixels.shape[2:])).all(axis=1)]).astype(int):
+                y, x = min(y, pixels.shape[2] - 1), min(x, pixels.shape[3] - 1)
+                crops.append(padded[i, :, y : y + CROP_PX, x : x + CROP_PX])
+        if not crops:
+            return torch.zeros((), device=pixels.device)
+        logits = network(torch.stack(crops).contiguous(memory_format=torch.channels_last))
+        return F.cross_entropy(logits.float(), torch.zeros(len(crops), dtype=torch.long, device=pixels.device))
+
 
 def _elsewhere(
     points: NDArray[np.float64],

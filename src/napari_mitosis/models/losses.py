@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..datasets.labels import BACKGROUND, IGNORED, random_concentric_labels
+from ..datasets.labels import BACKGROUND, IGNORED, LabelMap, concentric_labels, random_concentric_labels
 
 
 def concentric_loss(logits: Tensor, labels: Tensor, reduction: Literal["sum", "normalised"] = "sum") -> Tensor:
@@ -63,8 +63,28 @@ def random_labels(
     Tensor of int64, shape (N, H / stride, W / stride)
     """
     cells = (shape[0] // stride, shape[1] // stride)
-    drawn = np.stack([random_concentric_labels(cells, points, rng, stride=stride) for points in centroids])
-    labels = torch.from_numpy(drawn.astype(np.int64))
+    return _without(
+        [random_concentric_labels(cells, points, rng, stride=stride) for points in centroids], stride, ignore
+    )
+
+
+def fixed_labels(
+    centroids: Sequence[NDArray[np.float64]],
+    shape: tuple[int, int],
+    stride: int,
+    radii_px: tuple[float, float],
+    ignore: Tensor | None = None,
+) -> Tensor:
+    """Concentric labels of a batch of crops, all with the same radii; see `random_labels`."""
+    cells = (shape[0] // stride, shape[1] // stride)
+    return _without(
+        [concentric_labels(cells, points, *radii_px, stride=stride) for points in centroids], stride, ignore
+    )
+
+
+def _without(drawn: Sequence[LabelMap], stride: int, ignore: Tensor | None) -> Tensor:
+    """Label maps (N, h, w) in which a background cell that touches an ignored pixel is ignored, too."""
+    labels = torch.from_numpy(np.stack(drawn).astype(np.int64))
     if ignore is not None:
         unknown = F.max_pool2d(ignore[:, None].float(), stride)[:, 0].cpu() > 0
         labels[unknown & (labels == BACKGROUND)] = IGNORED

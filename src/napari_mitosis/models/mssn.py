@@ -192,6 +192,8 @@ class CompactMSSN(MSSN):
     there are too few figures.
     """
 
+    traced = ""
+
     def __init__(self) -> None:
         super().__init__()
         self.trunk = EfficientNetLite0()
@@ -310,6 +312,26 @@ class MSSNDetector(Configured):
             return loss
         kinds = torch.tensor([0] * len(inside) + [2] * len(others), device=pixels.device)
         return loss + contrastive_loss(network.embed(windows_about(pixels, inside + others)), kinds)
+
+    @staticmethod
+    def mimic_loss(
+        network: nn.Module,
+        pixels: Tensor,
+        centroids: Sequence[NDArray[np.float64]],
+        mimics: Sequence[NDArray[np.float64]],
+    ) -> Tensor:
+        """Contrastive loss of mitoses and what a reader called mimics: they are to lie apart."""
+        assert isinstance(network, MSSN)
+        places, kinds = [], []
+        for kind, figures in enumerate((centroids, mimics)):
+            for i, points in enumerate(figures):
+                for y, x in points[((points >= 0) & (points < pixels.shape[2:])).all(axis=1)]:
+                    places.append((i, float(y), float(x)))
+                    kinds.append(kind)
+        if 1 not in kinds or len(kinds) < 2:
+            return torch.zeros((), device=pixels.device)
+        embeddings = network.embed(windows_about(pixels, places))
+        return contrastive_loss(embeddings, torch.tensor(kinds, device=pixels.device))
 
 
 def _other_nuclei(pixels: Tensor, labels: Tensor, rng: np.random.Generator) -> list[tuple[int, float, float]]:

@@ -12,7 +12,7 @@ import logging
 import os
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import metadata, resources
 from pathlib import Path
@@ -54,7 +54,8 @@ class DenseNetwork(Protocol):
 
     Notes
     -----
-    A network may set ``border_px``, how far it wants to see beyond the edge of the field (mirrored), and
+    A network may set ``traced``, the name of the part that another runtime may run (empty: all of its forward pass),
+    and ``border_px``, how far it wants to see beyond the edge of the field (mirrored), and
     ``selectable = True`` when `scores` takes ``only``, a selection of `map_names`.
     """
 
@@ -101,6 +102,21 @@ class ExaminingNetwork(Protocol):
 
     def examine(self, crops: Tensor) -> Tensor:
         """(n, 3, examine_px, examine_px) RGB in [0, 255] -> (n, len(examine_names)) in [0, 1]."""
+        ...
+
+
+@runtime_checkable
+class LearnsMimics(Protocol):
+    """A class that learns more from figures that a reader called mimics than that they are background."""
+
+    @staticmethod
+    def mimic_loss(
+        network: nn.Module,
+        pixels: Tensor,
+        centroids: Sequence[NDArray[np.float64]],
+        mimics: Sequence[NDArray[np.float64]],
+    ) -> Tensor:
+        """What is added to the loss of a batch; places (y, x) in pixels of each image, some beyond its edge."""
         ...
 
 
@@ -209,10 +225,18 @@ class Detector:
 
     For inference only: batch normalisations are folded into convolutions. To train on, build the network
     and load its weights (`weights.load_weights`).
+
+    Attributes
+    ----------
+    card : ModelCard
+    network : nn.Module
+    converted : dict of str to nn.Module
+        The same network as other runtimes run it (`inference.runtime`), filled when first needed.
     """
 
     card: ModelCard
     network: nn.Module
+    converted: dict[str, nn.Module] = field(default_factory=dict)
 
     @property
     def dense(self) -> DenseNetwork:

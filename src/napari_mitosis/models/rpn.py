@@ -139,6 +139,7 @@ class RPN(nn.Module):
 
     multiple = 32
     map_names: tuple[str, ...] = ()
+    traced = "features"
     score_names = ("detector",)
 
     def __init__(

@@ -35,6 +35,7 @@ class CompactSegMitos(nn.Module):
 
     stride = 4
     multiple = 32
+    traced = ""
     map_names = ("score",)
 
     def __init__(self, width: int = 64) -> None:

@@ -93,7 +93,7 @@ class OutlinedFields(FieldSource):
         plain = super().window(index, y, x)
         shifts = plain.mitoses_yx - self.mitoses[index]
         moved = [outline + shift for outline, shift in zip(self._outlines[index], shifts, strict=True)]
-        return OutlinedWindow(plain.pixels, plain.ignore, plain.mitoses_yx, plain.mask, moved)
+        return OutlinedWindow(plain.pixels, plain.ignore, plain.mitoses_yx, plain.mask, plain.mimics_yx, moved)
 
 
 def _outlines(sample: Sample) -> list[NDArray[np.float64]]:

@@ -17,7 +17,13 @@ from ..errors import WeightsError
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-    """Write tensors and a JSON header; the file appears whole or not at all."""
+    """Write tensors and a JSON header; the file appears whole or not at all.
+
+    Raises
+    ------
+    WeightsError
+        If it cannot be written, as on a full disk.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
@@ -27,6 +33,8 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str,
             metadata={"json": json.dumps(dict(header))},
         )
         os.replace(partial, path)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{path.name} cannot be written: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
 

@@ -18,11 +18,11 @@ from ..models.rpn import load_segmitos, score_margin
 from ..models.weights import check_state, read_state
 from .box_training import BoxRecipe, train_boxes
 from .checkpoint import save_tensors
-from .systems import DefaultSystem
+from .systems import DenseSystem, System
 
 
 @dataclass(frozen=True)
-class DeepDetSystem:
+class DeepDetSystem(System):
     """See `systems.System`. A start holds weights of a compact SegMitos or of a compact DeepDet."""
 
     name: str = "deepdet"
@@ -35,7 +35,7 @@ class DeepDetSystem:
         start = CompactDeepDet()
         if init is not None:
             load_start(start, init)
-        system = DefaultSystem("deepdet")
+        system = DenseSystem("deepdet")
         save_tensors(folder / "start.safetensors", start.state_dict(), {})
         return (yield from system.base(crops, folder, init=folder / "start.safetensors", seed=seed, steps=steps))
 
@@ -64,7 +64,7 @@ class DeepDetSystem:
 
     def card(self, *, version: str, seed: int) -> ModelCard:
         """The card before anything is measured."""
-        card = DefaultSystem("deepdet").card(version=version, seed=seed)
+        card = super().card(version=version, seed=seed)
         rule = {**card.rule, "threshold": 0.3, "min_score": 0.5}
         title = "DeepDet, compact (EfficientNet-Lite0, stride 4)"
         return card.model_copy(update={"title": title, "rule": rule})

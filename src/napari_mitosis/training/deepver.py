@@ -30,6 +30,7 @@ from .checkpoint import save_tensors
 from .fit import Draw, FitOptions, fit_steps
 from .mining import Miner, Place
 from .publish import TERMS
+from .systems import System
 from .windows import FieldSource, Window
 
 _WINDOW_PX = 168  # a 96 px crop zoomed out by 0.85 and turned by 45 degrees
@@ -87,7 +88,7 @@ def _mirrored(index: NDArray[np.intp], size: int) -> NDArray[np.intp]:
 
 
 @dataclass(frozen=True)
-class DeepVerSystem:
+class DeepVerSystem(System):
     """See `systems.System`. One stage: `fold` starts from a compact SegMitos, which also finds its false detections."""
 
     name: str = "deepver"

@@ -13,17 +13,11 @@ from ..decision.decide import Rule
 from ..errors import WeightsError
 from ..jobs import Job
 from ..models.card import Measure, ModelCard
-from ..models.fcn import FCN, load_pytorch_fcn, load_torchvision_vgg16
 from ..models.registry import detector_class
-from ..models.weights import load_weights, publish, read_state
-from .augment import Augmentation
+from ..models.weights import load_weights, publish
 from .checkpoint import save_tensors
-from .fit import FitOptions, fit_centroids
-from .paper import PaperRecipe, train_stages
 from .publish import describe, read_report
-from .recipe import FIELDS_WINDOW_PX, Recipe, window_draw
-from .systems import system
-from .windows import FieldSource
+from .systems import PaperPlan, system
 
 
 def train_final(
@@ -86,46 +80,29 @@ def with_reports(card: ModelCard, report: Path | None, verified: Path | None) ->
 
 
 def train_paper(
-    name: str,
-    config: str,
-    samples: Sequence[Sample],
-    init: Path | None,
-    out: Path,
-    *,
-    crop_px: int,
-    steps: int,
-    seed: int,
-) -> Job[nn.Module]:
-    """Train a network of a paper on patches of all fields; leaves ``out/model.safetensors``.
+    name: str, config: str, samples: Sequence[Sample], init: Path | None, out: Path, plan: PaperPlan, *, version: str
+) -> Job[ModelCard]:
+    """Train a network of a paper on patches of all fields, and publish it in ``out/published``.
 
-    SegMitos follows the paper's stages and rates (FCN-32s, then 16s, then 8s). The others learn from centroids
-    by their registered loss; `steps` has no default, for the papers' need a large GPU.
+    Its card says that nothing was measured yet; it loads wherever a version of the compact network does.
 
     Raises
     ------
     WeightsError
-        If the detector has no such configuration.
+        If the detector has no such configuration, or the system wants to know the number of steps.
     """
     cls = detector_class(name)
     if config not in cls.configs:
         raise WeightsError(f"{name} has no configuration '{config}'; it has {', '.join(cls.configs)}")
-    if name == "segmitos":
-        fcn = FCN(32)
-        if init is not None:
-            state = read_state(init)
-            load = load_torchvision_vgg16 if "features.0.weight" in state else load_pytorch_fcn
-            load(fcn, state)
-        recipe = PaperRecipe(steps=steps or PaperRecipe.steps, crop_px=crop_px, seed=seed)
-        finest = int(config.removeprefix("paper/").removesuffix("s"))
-        return (yield from train_stages(fcn, finest, samples, recipe, out))
-    if not steps:
-        raise WeightsError("say how many --steps a network of a paper is to be trained")
-    network = cls.build(config)
-    if init is not None:
-        load_weights(network, init)
-    draw = window_draw(FieldSource(samples, max(FIELDS_WINDOW_PX, 2 * crop_px)), None, Recipe(fields_batch=1), list)
-    options = FitOptions(steps=steps, learning_rate=1e-4, seed=seed)
-    augmentation = Augmentation(crop_px=crop_px)
-    network = yield from fit_centroids(network, cls.loss, draw, options, augmentation, out / "checkpoint.safetensors")
+    recipe = system(name)
+    network = yield from recipe.paper(config, samples, init, out, plan)
     save_tensors(out / "model.safetensors", network.state_dict(), {"config": config})
-    return network
+    update = {
+        "config": config,
+        "title": f"{cls.title}, {config} with the layers of the paper",
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "trained_on": describe(samples),
+        "poses": 1,
+    }
+    card = recipe.card(version=version, seed=plan.seed).model_copy(update=update)
+    return publish(network, card, out / "published")

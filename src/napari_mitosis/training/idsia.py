@@ -37,7 +37,7 @@ from .augment import Augmentation, centroid_batch
 from .checkpoint import load_tensors, save_tensors
 from .fit import Draw, FitOptions, fit_steps
 from .pixel_windows import CentredMosaics, PixelSource
-from .systems import DefaultSystem
+from .systems import System
 from .windows import CropSource, Window
 
 # A crop of 148 px holds 6 x 6 windows at steps of 8 px; zoomed out by 0.8 and turned it reaches over 262 px.
@@ -158,7 +158,7 @@ def _mosaics(crops: Sequence[Crop]) -> CentredMosaics:
 
 
 @dataclass(frozen=True)
-class IdsiaSystem:
+class IdsiaSystem(System):
     """See `systems.System`."""
 
     name: str = "idsia"
@@ -224,7 +224,7 @@ class IdsiaSystem:
             "rule_chosen_on": "nothing yet: the paper's rule",
             "terms": TERMS,
         }
-        return DefaultSystem("idsia").card(version=version, seed=seed).model_copy(update=own)
+        return super().card(version=version, seed=seed).model_copy(update=own)
 
 
 START_RULE = Rule(

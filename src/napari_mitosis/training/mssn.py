@@ -24,7 +24,7 @@ from ..errors import WeightsError
 from ..inference.device import precision
 from ..jobs import Job, Progress
 from ..models.card import ModelCard
-from ..models.mssn import CompactMSSN, window_labels, windows_loss
+from ..models.mssn import MSSN, CompactMSSN, window_labels, windows_loss
 from ..models.mssn_siamese import KINDS, REFERENCES, SIDE_PX, contrastive_loss
 from ..models.mssn_stage1 import REACH_PX, STRIDE, SUB_MODELS
 from ..models.weights import check_state, load_weights, read_state
@@ -33,7 +33,7 @@ from .checkpoint import save_tensors
 from .fit import Draw, FitOptions, fit_steps
 from .mining import Place
 from .mssn_figures import CropFigures, FieldFigures, Figures, draw_figures
-from .systems import DefaultSystem
+from .systems import System
 from .windows import CropSource, FieldSource, Window
 
 # A crop of 184 px, zoomed out by 0.85 and turned by 45 degrees, reaches over 306 px.
@@ -86,7 +86,7 @@ class MSSNRecipe:
 
 
 @dataclass(frozen=True)
-class MSSNSystem:
+class MSSNSystem(System):
     """See `systems.System`."""
 
     name: str = "mssn"
@@ -144,9 +144,14 @@ class MSSNSystem:
         save_tensors(folder / "model.safetensors", network.state_dict(), {"stage": "fields"})
         return network
 
+    def finish(self, network: nn.Module, fields: FieldSource, seed: int) -> None:
+        """Embed figures of each kind as references: without them every candidate would score alike."""
+        assert isinstance(network, MSSN)
+        set_references(network, [(FieldFigures(fields, []), 1.0)], seed)
+
     def card(self, *, version: str, seed: int) -> ModelCard:
         """The card before anything is measured."""
-        card = DefaultSystem("mssn").card(version=version, seed=seed)
+        card = super().card(version=version, seed=seed)
         rule = Rule(threshold=0.2, min_score=0.5, min_area_um2=0.0)
         return card.model_copy(update={"halo_px": REACH_PX + STRIDE, "rule": asdict(rule)})
 
@@ -277,7 +282,7 @@ def false_candidates(network: CompactMSSN, fields: FieldSource, path: Path) -> J
 
 
 @torch.no_grad()
-def set_references(network: CompactMSSN, sources: Sequence[tuple[Figures, float]], seed: int) -> None:
+def set_references(network: MSSN, sources: Sequence[tuple[Figures, float]], seed: int) -> None:
     """Embed figures of each kind as the network's references; they are seen as they are, not disturbed."""
     rng = np.random.default_rng([seed, 7])
     windows, kinds = draw_figures(sources, [REFERENCES] * len(KINDS), rng)

@@ -31,7 +31,7 @@ from .mining import Miner
 from .recipe import FIELDS_WINDOW_PX, Recipe, window_draw
 from .segmitos import SegMitosSystem
 from .strong import StrongSource
-from .systems import DefaultSystem
+from .systems import System
 from .windows import CropSource
 
 Strategy = Literal["stage-wise", "end-to-end"]
@@ -82,7 +82,7 @@ class _StrongOnly(nn.Module):
 
 
 @dataclass(frozen=True)
-class PartMitosisSystem:
+class PartMitosisSystem(System):
     """See `systems.System`. Stage 1 is that of SegMitos; stage 2 starts from a SegMitos network of the fold."""
 
     name: str = "partmitosis"
@@ -125,7 +125,7 @@ class PartMitosisSystem:
             parameters = sum(p.numel() for p in CompactPartMitosis(self.recipe.form).parameters())
         rule = Rule(smoothing_um=1.0, threshold=0.3, weights=(("concentric", 0.6), ("strong", 0.4)))
         title = "PartMitosis, compact (two branches on EfficientNet-Lite0, stride 4)"
-        card = DefaultSystem("partmitosis").card(version=version, seed=seed)
+        card = super().card(version=version, seed=seed)
         return card.model_copy(update={"title": title, "parameters": parameters, "rule": asdict(rule)})
 
 

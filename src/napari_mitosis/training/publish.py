@@ -9,38 +9,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from ..datasets.sample import Sample
 from ..decision.decide import Rule
 from ..measures.evaluate import Evaluation
-from ..models.card import Measure, ModelCard
+from ..models.card import Measure
 
 TERMS = (
     "Research use only; not a medical device. Trained on ICPR 2012 MITOSIS and ICPR 2014 MITOS-ATYPIA contest "
     "fields (no licence stated) and on crops of AMi-Br (repository MIT; its MIDOG 2021 images CC BY-NC-ND) and "
     "TUPAC16 (none stated): not for commercial use. Started from EfficientNet-Lite0 (ImageNet), Apache-2.0."
 )
-
-
-def draft_card(network: nn.Module, *, version: str, seed: int) -> ModelCard:
-    """The card of a compact SegMitos before anything is measured, with the default rule."""
-    return ModelCard(
-        detector="segmitos",
-        config="compact",
-        version=version,
-        title="SegMitos, compact (EfficientNet-Lite0, stride 4)",
-        mpp=0.25,
-        tile_px=2208,
-        halo_px=128,
-        poses=2,
-        parameters=sum(p.numel() for p in network.parameters()),
-        rule=asdict(Rule()),
-        rule_chosen_on="nothing yet: the default rule",
-        trained_on="nothing yet",
-        seed=seed,
-        terms=TERMS,
-    )
 
 
 def as_measure(name: str, evaluation: Evaluation, radius_um: float, command: str) -> Measure:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from ..datasets.sample import Sample
 from ..datasets.scale import at_scale
 from ..decision.decide import Rule, decide
-from ..errors import WeightsError
+from ..errors import DatasetError, WeightsError
 from ..inference.cache import load_evidence, save_evidence
 from ..inference.predict import predict
 from ..jobs import Job, Progress, retold
@@ -52,6 +52,9 @@ class QueuePlan:
         A longer run than the last goes on from its checkpoint.
     round_steps : int
         Steps of a fold between two points of its learning curve.
+    final_from : str
+        Stage whose weights the final training begins with: ``base``, or a fold, whose network has seen most patients
+        already.
     version : str
         Of what is published.
     seed : int
@@ -65,6 +68,7 @@ class QueuePlan:
     fold_steps: int = 600
     final_steps: int = 900
     round_steps: int = 200
+    final_from: str = "base"
     version: str = "1.1.0"
     seed: int = 0
 
@@ -80,11 +84,14 @@ def stages(data: TrainingData, plan: QueuePlan, name: str = "segmitos") -> list[
 
         parts.append(Stage(f"{name}/{fold}", f"{plan.fold_steps} steps", run, (base.name,)))
     folds_done = tuple(stage.name for stage in parts)
-    final = Stage(f"{name}/final", f"{plan.final_steps} steps", lambda: _final(data, plan, name), (base.name,))
-    report = Stage(f"{name}/report", f"{plan.fold_steps} steps", lambda: _report(data, plan, name), folds_done)
+    begun_with = f"{name}/{plan.final_from}"
+    final = Stage(f"{name}/final", f"{plan.final_steps} steps", lambda: _final(data, plan, name), (begun_with,))
+    figures = Stage(
+        f"{name}/report", f"{plan.fold_steps} steps", lambda: _without_text(report(data, plan, name)), folds_done
+    )
     target = f"{plan.version}, {plan.fold_steps} and {plan.final_steps} steps"
-    published = Stage(f"{name}/published", target, lambda: _publish(data, plan, name), (report.name, final.name))
-    parts += [final, report, published]
+    published = Stage(f"{name}/published", target, lambda: _publish(data, plan, name), (figures.name, final.name))
+    parts += [final, figures, published]
     if plan.start is not None:
         parts.append(Stage(f"{name}/parent", plan.start.name, lambda: _parent(data, plan, name)))
     return parts
@@ -120,33 +127,46 @@ def _fold(data: TrainingData, plan: QueuePlan, name: str, fold: str, test: Seque
 
 def _final(data: TrainingData, plan: QueuePlan, name: str) -> Job[None]:
     place = plan.out / name / "final"
-    start = plan.out / name / "base" / "base.safetensors"
+    first = plan.out / name / plan.final_from
+    start = first / ("base.safetensors" if plan.final_from == "base" else "model.safetensors")
     if _steps_of(place / "model.safetensors") < plan.final_steps:
         samples = at_scale(data.samples, 0.25)
         yield from system(name).fold(samples, data.crops, start, place, seed=plan.seed, steps=plan.final_steps)
 
 
-def _report(data: TrainingData, plan: QueuePlan, name: str) -> Job[None]:
-    """Rules and figures from the finished folds."""
-    scored = []
-    tests = folds(data.samples, "P")
-    for fold, test in tests.items():
+def report(data: TrainingData, plan: QueuePlan, name: str) -> Job[str]:
+    """Rules and figures from the folds that are finished; leaves ``report/`` in the system's folder.
+
+    Returns
+    -------
+    str
+        The figures, a line for each group of fields.
+
+    Raises
+    ------
+    DatasetError
+        If fewer than two folds are finished: the rule of one is chosen on the others.
+    """
+    scored, finished = [], []
+    for fold, test in folds(data.samples, "P").items():
         place = plan.out / name / fold / f"evidence-{plan.fold_steps}"
-        for sample in (data.samples[i] for i in test):
-            evidence = load_evidence(place / f"{sample.field.name}.npz")
-            if evidence is None:
-                raise WeightsError(f"{place} lacks {sample.field.name}; remove its done.json to score it anew")
-            scored.append(Scored(sample, fold, evidence))
+        evidence = {i: load_evidence(place / f"{data.samples[i].field.name}.npz") for i in test}
+        if all(evidence.values()):
+            finished.append(fold)
+            scored += [Scored(data.samples[i], fold, e) for i, e in evidence.items() if e is not None]
+    if len(finished) < 2:
+        raise DatasetError(f"{plan.out / name}: two folds of {plan.fold_steps} steps must be finished for a report")
     start = system(name).card(version="0.0.0", seed=0).decision_rule()
     out = plan.out / name / "report"
     _, rules, measures = yield from report_patients(scored, start, Seen(frozenset(plan.seen)), out, RADIUS_UM)
     false, area = 0, 0.0
-    for fold in tests:
+    for fold in finished:
         detector = _detector(name, plan.out / name / fold / "model.safetensors")
         more, tissue = yield from false_on_tissue(data.tissue_reserve, detector, rules[fold])
         false, area = false + more, area + tissue
     text = as_text(measures, {"false/mm2 on tissue set aside": false / area} if area else None)
     (out / "report.txt").write_text(text, encoding="utf-8")
+    return text
 
 
 def _parent(data: TrainingData, plan: QueuePlan, name: str) -> Job[None]:
@@ -181,6 +201,33 @@ def _publish(data: TrainingData, plan: QueuePlan, name: str) -> Job[None]:
     }
     card = with_reports(card.model_copy(update=update), plan.out / name / "report" / "report.json", None)
     publish(network, card, plan.out / name / "published")
+
+
+def _without_text(job: Job[str]) -> Job[None]:
+    yield from job
+
+
+def write_plan(plan: QueuePlan) -> None:
+    """Keep the plan in the run folder, for commands that look at the run later."""
+    plan.out.mkdir(parents=True, exist_ok=True)
+    values = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(plan).items()}
+    (plan.out / "plan.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def read_plan(out: Path) -> QueuePlan:
+    """What `write_plan` kept in a run folder.
+
+    Raises
+    ------
+    DatasetError
+        If there is none.
+    """
+    try:
+        values = json.loads((out / "plan.json").read_text(encoding="utf-8"))
+        paths = {key: Path(values[key]) if values[key] else None for key in ("init", "start")}
+        return QueuePlan(**{**values, **paths, "out": out, "seen": tuple(values["seen"])})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{out} holds no plan of a queue: {error}; 'train all' writes one") from error
 
 
 def _rounds(plan: QueuePlan) -> list[int]:

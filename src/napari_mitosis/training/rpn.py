@@ -21,11 +21,11 @@ from ..models.card import ModelCard
 from ..models.rpn import CompactRPN
 from ..models.weights import check_state, read_state
 from .checkpoint import save_tensors
-from .systems import DefaultSystem
+from .systems import System
 
 
 @dataclass(frozen=True)
-class RPNSystem:
+class RPNSystem(System):
     """See `systems.System`."""
 
     name: str = "rpn"
@@ -51,7 +51,7 @@ class RPNSystem:
 
     def card(self, *, version: str, seed: int) -> ModelCard:
         """The card before anything is measured."""
-        card = DefaultSystem("rpn").card(version=version, seed=seed)
+        card = super().card(version=version, seed=seed)
         rule = {**card.rule, "threshold": 0.3, "min_score": 0.5}
         return card.model_copy(update={"title": "RPN of DeepDet, compact (EfficientNet-Lite0)", "rule": rule})
 

@@ -38,12 +38,15 @@ class Window:
         Centroids in window pixels; they may lie outside the window.
     mask : ndarray of uint8, shape (side, side), optional
         Strong labels: 1 on a mitosis, 0 elsewhere, 255 where that is not known.
+    mimics_yx : ndarray of float64, shape (n, 2), optional
+        Figures that a reader called mimics, in window pixels.
     """
 
     pixels: NDArray[np.uint8]
     ignore: NDArray[np.bool_]
     mitoses_yx: NDArray[np.float64]
     mask: NDArray[np.uint8] | None = None
+    mimics_yx: NDArray[np.float64] | None = None
 
 
 class FieldSource:
@@ -94,7 +97,8 @@ class FieldSource:
             ignore = ignore.copy()
             for p in self.unsure[index] - offset:
                 _paint_disc(ignore, p[0], p[1], 25.0)
-        return Window(self._pixels[index][cut], ignore, self.mitoses[index] - offset)
+        mitoses, mimics = self.mitoses[index] - offset, self.mimics[index] - offset
+        return Window(self._pixels[index][cut], ignore, mitoses, mimics_yx=mimics)
 
     def positive(self, rng: np.random.Generator, reach_px: float = 44.0) -> Window:
         """A window with a mitosis at a random place within `reach_px` of its centre."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from ...fields.field import Field
 from ...jobs import Job, Progress
 from ...review.coverage import Coverage, Rectangle, cell_px, tissue_of
+from ...review.coverage_file import default_folder, load_coverage, save_coverage
 from ..grave import Grave
 from ..places import insert_above, placed
 
@@ -27,7 +29,7 @@ UNSEEN_OPACITY = 0.5
 
 
 class CoverageWatch(QObject):
-    """Keeps a map of what was on screen for each open field whose um/px is known.
+    """Keeps a map of what was on screen for each open field whose um/px is known, over restarts as well.
 
     Parameters
     ----------
@@ -47,6 +49,7 @@ class CoverageWatch(QObject):
         self._desk = desk
         self._maps: dict[Any, Coverage] = {}
         self._fields: dict[Any, Field] = {}
+        self._digests: dict[Any, str] = {}
         self._layers: dict[Any, Image] = {}
         self._shown = False
         self._grave = Grave(desk.viewer, self)
@@ -66,6 +69,8 @@ class CoverageWatch(QObject):
         if field.mpp is None:
             return None
         known = self._fields.get(key)
+        if known is not None and known is not field:
+            self._keep(key)
         if known is None or known.shape != field.shape or known.mpp != field.mpp or known.pixels is not field.pixels:
             self._fields[key] = field
             self._maps[key] = Coverage(field.shape, field.mpp)
@@ -117,10 +122,18 @@ class CoverageWatch(QObject):
             self._draw(key)
             self.changed.emit(key)
 
-    def _found_tissue(self, found: tuple[Any, Field, Any]) -> None:
-        key, field, tissue = found
+    def _keep(self, key: Any) -> None:
+        """Write down what was seen of a field; a disk that is full costs the map, and not the review."""
+        if key in self._digests and key in self._maps:
+            with contextlib.suppress(OSError):
+                save_coverage(default_folder(), self._digests[key], self._maps[key])
+
+    def _found_tissue(self, found: tuple[Any, Field, Any, Coverage]) -> None:
+        key, field, tissue, before = found
         if self._fields.get(key) is field:
             self._maps[key].set_tissue(tissue)
+            self._maps[key].seconds += before.seconds
+            self._digests[key] = field.digest
             self._draw(key)
             self.changed.emit(key)
 
@@ -139,6 +152,8 @@ class CoverageWatch(QObject):
     def _follow(self, *_: object) -> None:
         session = self._desk.session
         for key in [key for key in self._maps if key not in session]:
+            self._keep(key)
+            self._digests.pop(key, None)
             del self._maps[key], self._fields[key]
             self._grave.bury(self._layers.pop(key, None))
         if self._shown and session.active is not None:
@@ -177,8 +192,10 @@ class CoverageWatch(QObject):
                 del self._layers[key]
 
     def stop(self) -> None:
-        """Look no more, and take the layers away."""
+        """Look no more, write down what was seen, and take the layers away."""
         self._timer.stop()
+        for key in self._maps:
+            self._keep(key)
         self._desk.notebook_changed.disconnect(self._follow)
         self._desk.viewer.layers.events.removed.disconnect(self._layer_removed)
         layers, self._layers = self._layers, {}
@@ -192,9 +209,11 @@ def _minimized(widget: QOpenGLWidget) -> bool:
     return window is not None and bool(window.isMinimized())
 
 
-def _finding_tissue(key: Any, field: Field) -> Job[tuple[Any, Field, Any]]:
-    """Which cells hold tissue, from a few pixels of each, row of cells by row of cells."""
+def _finding_tissue(key: Any, field: Field) -> Job[tuple[Any, Field, Any, Coverage]]:
+    """Which cells hold tissue, from a few pixels of each, row of cells by row of cells; and what was seen before."""
     assert field.mpp is not None
+    before = Coverage(field.shape, field.mpp)
+    load_coverage(default_folder(), field.digest, before)
     cell = cell_px(field.shape, field.mpp)
     height, width = field.shape
     rows, columns = int(np.ceil(height / cell)), int(np.ceil(width / cell))
@@ -205,4 +224,4 @@ def _finding_tissue(key: Any, field: Field) -> Job[tuple[Any, Field, Any]]:
         band = field.read(y, min(y + max(1, int(min(cell, 64))), height), 0, width)
         edges = [min(int(column * cell), width) for column in range(columns + 1)]
         tissue[row] = [tissue_of(band[:, low : max(high, low + 1)]) for low, high in pairwise(edges)]
-    return key, field, tissue
+    return key, field, tissue, before

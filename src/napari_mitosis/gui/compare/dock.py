@@ -5,7 +5,7 @@ from typing import Any
 
 import napari
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QBrush, QColor
+from qtpy.QtGui import QBrush, QColor, QHideEvent, QShowEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -15,7 +15,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QProgressBar,
     QPushButton,
-    QSizePolicy,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
@@ -67,6 +66,7 @@ class CompareDock(Page):
         self._run: JobThread | None = None
         self._run_key: Any = None
         self._layers: dict[str, AgreementLayers] = {}
+        self._left = False
         self.compared: dict[str, Compared] = {}
         self.message = QLabel()
         self.checks = self._offer(cards)
@@ -75,6 +75,7 @@ class CompareDock(Page):
         self.session.active_changed.connect(self._show_field)
         self.session.field_changed.connect(self._field_changed)
         self.session.closed.connect(self._closed)
+        self.desk.blind.changed.connect(self._show_field)
         self._show_field()
 
     def _offer(self, cards: list[ModelCard] | None) -> dict[str, QCheckBox]:
@@ -97,9 +98,6 @@ class CompareDock(Page):
         return checks
 
     def _make_widgets(self) -> None:
-        self.field = QLabel()
-        self.field.setObjectName("section")
-        self.field.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.run_button = QPushButton("Compare")
         self.run_button.setObjectName("primary")
         self.cancel_button = QPushButton("Cancel")
@@ -128,13 +126,13 @@ class CompareDock(Page):
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 6, 8, 6)
         column.setSpacing(4)
-        column.addWidget(self.field)
         column.addLayout(grid)
         column.addLayout(row)
         for one in (self.progress, self.message, self.summary):
             column.addWidget(one)
         column.addWidget(self.table, 1)
-        self.setMinimumWidth(300)
+        column.addStretch(0)
+        self.table.setMinimumHeight(220)
 
     # Running
 
@@ -206,11 +204,11 @@ class CompareDock(Page):
 
     def _show_field(self, *_: object) -> None:
         """Another field is looked at, or there is more to tell of it."""
-        key, state = self.session.active, self.session.current
-        self.field.setText(state.field.name if state is not None else "no RGB image is open")
-        compared = self.compared.get(str(key))
+        key = self.session.active
+        blind = self.desk.blind.blind(key)
+        compared = None if blind else self.compared.get(str(key))
         for other, layers in self._layers.items():
-            layers.set_visible(other == key)
+            layers.set_visible(other == key and not blind and not self._left)
         self.table.setVisible(compared is not None)
         self.summary.setText(compared.summary if compared is not None else "")
         self.table.clear()
@@ -242,6 +240,8 @@ class CompareDock(Page):
         """Centre the figure of a row."""
         key = str(self.session.active)
         compared = self.compared.get(key)
+        if self.desk.blind.blind(self.session.active):
+            return
         if compared is None or not 0 <= row < len(compared.comparison.agreement):
             return
         figure = compared.comparison.agreement.iloc[row]
@@ -249,10 +249,12 @@ class CompareDock(Page):
 
     def _why_not(self) -> str | None:
         state = self.session.current
+        if self.desk.blind.blind(self.session.active):
+            return "This field is read blind: reveal it first."
         if state is None:
             return "Open an RGB image first (File > Open, or File > Open Sample)."
         if state.field.mpp is None:
-            return "The pixel size of this field is unknown: state it in the 'Detect mitoses' dock."
+            return "The pixel size of this field is unknown: state it in Fields or Detect."
         if len(self.chosen) < 2:
             return "Choose two or more detectors."
         return "A run is under way." if self._run is not None else None
@@ -264,6 +266,19 @@ class CompareDock(Page):
         self.cancel_button.setEnabled(self._run is not None)
         self.cancel_button.setToolTip("Stop at the next step" if self._run is not None else "Nothing is running.")
         self.progress.setVisible(self._run is not None)
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Its marks are seen while this step is in front."""
+        super().showEvent(event)
+        self._left = False
+        self._show_field()
+
+    def hideEvent(self, event: QHideEvent | None) -> None:
+        """Marks on the nuclei would be in the way of the other steps."""
+        super().hideEvent(event)
+        self._left = True
+        if not self.desk.is_closed:
+            self._show_field()
 
     # Fields come and go
 

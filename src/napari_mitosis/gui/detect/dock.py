@@ -16,6 +16,7 @@ from .. import keys
 from ..devices import devices_job
 from ..open.pixel_size import PixelSizeRow, pixel_sizes_of
 from ..page import Page
+from .expected import expectation
 from .figures import Figures
 from .live import LiveDecisions
 from .panel import DetectPanel
@@ -100,8 +101,8 @@ class DetectDock(Page):
             "detections": panel.toggles["detections"].click,
             "labels": panel.toggles["labels"].click,
             "boxes": panel.toggles["boxes"].click,
-            "score_down": lambda: panel.rule.step_score(-1),
-            "score_up": lambda: panel.rule.step_score(1),
+            "less": lambda: panel.rule.step_sensitivity(-1),
+            "more": lambda: panel.rule.step_sensitivity(1),
             "area_down": lambda: panel.rule.step_area(-1),
             "area_up": lambda: panel.rule.step_area(1),
         }
@@ -162,8 +163,10 @@ class DetectDock(Page):
         panel.set_results(result)
         if state is None or result is None:
             panel.rule.set_rule(None)
+            panel.rule.show_expected("")
             panel.rule.histogram.set_scores(np.empty(0), np.empty(0))
             return
+        panel.rule.show_expected(expectation(result))
         panel.rule.set_evidence(result.evidence, result.preset)
         if not self.live.waiting:
             self._show_rule(state.rule)

@@ -129,7 +129,8 @@ class LiveDecisions(QObject):
 
 def _needs_maps(old: Rule, new: Rule) -> bool:
     def of(rule: Rule) -> tuple[object, ...]:
-        return rule.smoothing_um, rule.threshold, rule.floor, rule.weights, rule.method, rule.disc_um
+        looser = max(0.5, rule.sensitivity)
+        return rule.smoothing_um, rule.threshold, rule.floor, rule.weights, rule.method, rule.disc_um, looser
 
     return of(old) != of(new)
 

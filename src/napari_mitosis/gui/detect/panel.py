@@ -86,13 +86,13 @@ class DetectPanel(QWidget):
         column.addWidget(self.pixel_size)
         column.addWidget(self.run_panel)
         column.addWidget(self.message)
-        column.addLayout(_row(_section("RULE"), None, self.help, self.rule.reset))
+        column.addWidget(_line())
         column.addWidget(self.rule)
         column.addWidget(_line())
         column.addLayout(_row(*self.toggles.values(), None))
         column.addLayout(_row(self.previous, self.next, self.position))
         column.addWidget(self.figure)
-        column.addLayout(_row(self.centroid_boxes, None))
+        column.addLayout(_row(self.centroid_boxes, self.help, None))
         column.addStretch(1)
 
     def wants(self, name: str) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 from superqt import QLabeledDoubleSlider
 from superqt.utils import signals_blocked
 
@@ -15,17 +15,21 @@ from ...decision.evidence import Evidence
 from .histogram import ScoreHistogram
 from .weights import FusionWeights
 
-SCORE_STEP, AREA_STEP_UM2 = 0.02, 1.0
+SENSITIVITY_STEP, AREA_STEP_UM2 = 0.05, 1.0
+SENSITIVITY_TIP = (
+    "More finds more: no figure that is shown goes away. In the middle stands the rule that was chosen on held-out "
+    "fields (keys , and .)"
+)
 NO_RULE = "Detect in this field first: there is nothing to tune yet."
 
 TIPS = {
-    "blobs": ("Keep blobs whose mean score is above this (keys , and .)", "Map cells above this make up the blobs"),
+    "blobs": ("Keep blobs whose mean score is above this ", "Map cells above this make up the blobs"),
     "peaks": (
-        "Keep peaks whose score is above this (keys , and .)",
+        "Keep peaks whose score is above this",
         "t: peaks of the disc mean are taken while they are above this",
     ),
     "candidates": (
-        "Keep candidates whose fused score is above this (keys , and .)",
+        "Keep candidates whose fused score is above this",
         "Candidates count whose first score is above this",
     ),
 }
@@ -56,6 +60,15 @@ class RulePanel(QWidget):
         self._kind = "blobs"
         self._displayed: dict[QLabeledDoubleSlider, float] = {}
         self.histogram = ScoreHistogram()
+        self.sensitivity = slider(0.0, 1.0, 0.05, 2, SENSITIVITY_TIP)
+        self.expected = QLabel()
+        self.expected.setObjectName("faint")
+        self.expected.setWordWrap(True)
+        self.advanced = QToolButton()
+        self.advanced.setText("Advanced")
+        self.advanced.setCheckable(True)
+        self.advanced.setToolTip("Score, area, smoothing and threshold one by one, and the scores of all candidates")
+        self.parts = QWidget()
         self.score = slider(0.0, 1.0, 0.01, 2, TIPS["blobs"][0])
         self.weights = FusionWeights()
         self.area = slider(0.0, 80.0, 0.5, 1, "Keep what is larger than this, in µm² (keys 9 and 0)")
@@ -78,7 +91,7 @@ class RulePanel(QWidget):
         self._show_rows("blobs", True)
 
     def _sliders(self) -> tuple[QLabeledDoubleSlider, ...]:
-        return self.score, self.area, self.smoothing, self.disc, self.threshold
+        return self.sensitivity, self.score, self.area, self.smoothing, self.disc, self.threshold
 
     def _controls(self) -> tuple[QWidget, ...]:
         return *self._sliders(), self.weights, self.mode, self.reset, self.histogram
@@ -88,7 +101,23 @@ class RulePanel(QWidget):
         threshold.setContentsMargins(0, 0, 0, 0)
         threshold.addWidget(self.mode)
         threshold.addWidget(self.threshold, 1)
-        form = QFormLayout(self)
+        top = QFormLayout()
+        top.setHorizontalSpacing(6)
+        top.addRow("Sensitivity", self.sensitivity)
+        row = QHBoxLayout()
+        row.addWidget(self.advanced)
+        row.addStretch(1)
+        row.addWidget(self.reset)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(3)
+        column.addLayout(top)
+        column.addWidget(self.expected)
+        column.addLayout(row)
+        column.addWidget(self.parts)
+        self.parts.hide()
+        self.advanced.toggled.connect(self.parts.setVisible)
+        form = QFormLayout(self.parts)
         form.setContentsMargins(0, 0, 0, 0)
         form.setVerticalSpacing(3)
         form.setHorizontalSpacing(6)
@@ -157,7 +186,13 @@ class RulePanel(QWidget):
         otsu = rule.threshold == "otsu"
         with signals_blocked(self.mode):
             self.mode.setCurrentIndex(0 if otsu else 1)
-        shown = ((self.score, rule.min_score), (self.area, rule.min_area_um2), (self.smoothing, rule.smoothing_um))
+        self._leave_out_dead_scores(rule, found)
+        shown = (
+            (self.sensitivity, rule.sensitivity),
+            (self.score, rule.min_score),
+            (self.area, rule.min_area_um2),
+            (self.smoothing, rule.smoothing_um),
+        )
         for one, value in (*shown, (self.disc, rule.disc_um)):
             self._show(one, value)
         if not otsu:
@@ -173,10 +208,23 @@ class RulePanel(QWidget):
         self.threshold.setEnabled(free)
         self.threshold.setToolTip(self._tips[self.threshold] if free else "Found by Otsu; choose 'Fixed' to set it.")
 
-    def step_score(self, steps: int) -> None:
-        """Move the score slider by keyboard steps."""
-        if self.score.isEnabled():
-            self.score.setValue(self.score.value() + steps * SCORE_STEP)
+    def _leave_out_dead_scores(self, rule: Rule, found: float | None) -> None:
+        """No blob has a mean score below the threshold that made it: there the slider would move nothing."""
+        threshold = found if rule.threshold == "otsu" else float(rule.threshold)
+        live = threshold is not None and self._kind == "blobs" and rule.sensitivity <= 0.5
+        lowest: Any = min(threshold, 0.98) if live and threshold is not None else 0.0
+        with signals_blocked(self.score):
+            self.score.setMinimum(lowest)
+
+    def show_expected(self, text: str) -> None:
+        """Tell what is to be expected at this sensitivity."""
+        self.expected.setText(text)
+        self.expected.setVisible(bool(text))
+
+    def step_sensitivity(self, steps: int) -> None:
+        """Move the sensitivity by keyboard steps."""
+        if self.sensitivity.isEnabled():
+            self.sensitivity.setValue(self.sensitivity.value() + steps * SENSITIVITY_STEP)
 
     def step_area(self, steps: int) -> None:
         """Move the area slider by keyboard steps."""
@@ -195,6 +243,7 @@ class RulePanel(QWidget):
             self._free_threshold(fixed)
         self._rule = replace(
             rule,
+            sensitivity=self._value(self.sensitivity, rule.sensitivity),
             min_score=self._value(self.score, rule.min_score),
             min_area_um2=self._value(self.area, rule.min_area_um2),
             smoothing_um=self._value(self.smoothing, rule.smoothing_um),

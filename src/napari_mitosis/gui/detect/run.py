@@ -44,7 +44,8 @@ class Runs(QObject):
         super().__init__(parent)
         self._desk = desk
         self._panel = panel
-        self._waiting: list[Any] = []
+        self._waiting: list[tuple[Any, str]] = []
+        self._restored: set[Any] = set()
         self.thread_of_run: Any = None
         self.key: Any = None
         desk.session.closed.connect(self._field_closed)
@@ -75,23 +76,29 @@ class Runs(QObject):
         if why is not None:
             self.said.emit(why, True)
             return
-        self._waiting = wanted
+        self._waiting = [(key, self._panel.wanted) for key in wanted]
         self.said.emit("", False)
+        self._next()
+
+    def again(self, detected: Iterable[tuple[Any, str]]) -> None:
+        """Bring back what these models had seen in these fields before a restart."""
+        self._waiting = list(detected)
+        self._restored = {key for key, _ in self._waiting}
         self._next()
 
     def _next(self) -> None:
         """The next field that waits and can be looked at."""
         while self._waiting:
-            key = self._waiting.pop(0)
+            key, model = self._waiting.pop(0)
             if self.why_not(key) is None:
-                self._start(key)
+                self._start(key, model)
                 return
         self.update_ready()
 
-    def _start(self, key: Any) -> None:
+    def _start(self, key: Any, model: str) -> None:
         self.key = key
         session, panel = self._desk.session, self._panel
-        job = session.detection(key, panel.wanted, panel.device.currentText())
+        job = session.detection(key, model, panel.device.currentText())
         more = f" · {len(self._waiting)} more to go" if self._waiting else ""
         panel.set_running(f"{session[key].field.name}{more}")
         self.thread_of_run = self._desk.workers.start(
@@ -115,7 +122,10 @@ class Runs(QObject):
         if self._desk.is_closed:
             return
         self._ended("")
-        self._desk.seen_at[result.ticket.key] = QDateTime.currentDateTime()
+        if result.ticket.key in self._restored:
+            self._restored.discard(result.ticket.key)  # its network looked before the restart
+        else:
+            self._desk.seen_at[result.ticket.key] = QDateTime.currentDateTime()
         if session.accept(result):
             self.landed.emit(result)
         elif result.ticket.key in session:

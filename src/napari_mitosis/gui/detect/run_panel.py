@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 
 from ...jobs import Progress
 from ...models.card import ModelCard
-from ..card import DISCLAIMER, STANDARD, CardView, headline, short
+from ..card import DISCLAIMER, STANDARD, CardView, headline, plain, short
 from ..keys import pretty
 
 
@@ -37,6 +37,7 @@ class RunPanel(QWidget):
         self._cards: list[ModelCard] = []
         self._verifiers: list[ModelCard] = []
         self._started = 0.0
+        self._share = 0.0
         self.model = QComboBox()
         self.model.setToolTip("Detector and version")
         self.model.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -45,6 +46,7 @@ class RunPanel(QWidget):
         self.card_button.setCheckable(True)
         self.card_button.setToolTip("What this model was trained on, measured at, and its terms")
         self.verify = QCheckBox("Verify candidates")
+        self.verify.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self.headline = QLabel()
         self.headline.setObjectName("faint")
         self.headline.setWordWrap(True)
@@ -118,7 +120,7 @@ class RunPanel(QWidget):
         self._cards = [card for card in cards if card.kind == "detector"]
         self._verifiers = [card for card in cards if card.kind == "verifier"]
         self.model.clear()
-        self.model.addItems([short(card) for card in self._cards])
+        self.model.addItems([plain(card) for card in self._cards])
         for at, card in enumerate(self._cards):
             tip = f"{card.title}\n{card.name}: {headline(card)}"
             self.model.setItemData(at, tip, Qt.ItemDataRole.ToolTipRole)
@@ -149,6 +151,7 @@ class RunPanel(QWidget):
     def set_running(self, name: str | None) -> None:
         """Show that a field of this name is being looked at, or that nothing runs."""
         self._started = time.monotonic()
+        self._share = 0.0
         self.cancel.setEnabled(name is not None)
         self.cancel.setToolTip(
             "Nothing is running." if name is None else f"Stop after the present tile ({pretty('cancel')})"
@@ -167,10 +170,12 @@ class RunPanel(QWidget):
             return
         if progress.done == 0:
             self._started = time.monotonic()  # loading a model says nothing about tiles
-        self.progress.setRange(0, progress.total)
-        self.progress.setValue(progress.done)
+        # A second network adds to the total: the bar stays then, and never goes back.
+        self._share = max(self._share, progress.done / progress.total)
+        self.progress.setRange(0, 1000)
+        self.progress.setValue(round(1000 * self._share))
         left = time_left(time.monotonic() - self._started, progress)
-        self.progress.setFormat(f"%p %{' · ' + left if left else ''}")
+        self.progress.setFormat(f"looking · %p %{' · ' + left if left else ''}")
         self.progress.setToolTip(progress.message)
 
     def _chosen(self) -> None:

@@ -75,11 +75,11 @@ class Panel(QWidget):
         self._lay_out()
         self.result_bar.step_wanted.connect(self.show_step)
         self.result_bar.field_wanted.connect(self.keys.step)
-        self.result_bar.setVisible(False)
         desk.viewer.events.theme.connect(self._dress)
         desk.closed.connect(self.keys.unbind)
         self.keys.bind()
         desk.fields.changed.connect(self._show_bar)
+        self._show_bar()  # fields may be open already
         for name, page in pages.items():
             self._hold(name, page)
         self.page("Detect")  # whatever step is in front: its keys work, and others ask it to detect

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QWidget
+from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QPushButton, QWidget
 
 from ...cases.count import Tally, in_words
 from ...measures.grade import CONVENTIONS, Convention, field_diameter_mm
@@ -17,9 +17,12 @@ class Numbers(QWidget):
     Attributes
     ----------
     convention_chosen : Signal(Convention)
+    next_wanted : Signal()
+        Go to the candidate that can change the score most.
     """
 
     convention_chosen = Signal(object)
+    next_wanted = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,6 +36,9 @@ class Numbers(QWidget):
         self.interval.setObjectName("faint")
         for label in (self.words, self.doubles, self.what, self.interval):
             label.setWordWrap(True)
+        self.matters = QPushButton()
+        self.matters.setToolTip("Go to the candidate whose decision is expected to change the score most.")
+        self.matters.clicked.connect(self.next_wanted)
         self.convention = QComboBox()
         for one in CONVENTIONS.values():
             self.convention.addItem(one.title, one)
@@ -48,6 +54,7 @@ class Numbers(QWidget):
         grid.addWidget(self.convention, 3, 0, 1, 3)
         grid.addWidget(self.words, 4, 0, 1, 3)
         grid.addWidget(self.doubles, 5, 0, 1, 3)
+        grid.addWidget(self.matters, 6, 0, 1, 3)
         grid.setColumnStretch(1, 1)
 
     def _chosen(self) -> None:
@@ -57,6 +64,9 @@ class Numbers(QWidget):
 
     def show_tally(self, tally: Tally | None) -> None:
         """Show a count, or that there is none yet."""
+        open_ = int((tally.outlook.change > 0).sum()) if tally is not None and tally.outlook is not None else 0
+        self.matters.setText(f"What still matters: {open_} candidates")
+        self.matters.setEnabled(open_ > 0)
         if tally is None:
             for label in (self.score, self.density, self.interval, self.words, self.doubles):
                 label.setText("")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QLabel, QVBoxLayout, QWidget
 
@@ -17,6 +18,7 @@ from ...errors import MitosisError
 from ...jobs import Job
 from ...measures.grade import Convention
 from ..desk import Desk
+from ..places import look_at
 from .area import AreaChoice
 from .errand import Errand
 from .numbers import Numbers
@@ -77,6 +79,7 @@ class ReportPanel(QWidget):
         session.field_changed.connect(self._changed)
         session.closed.connect(self._field_closed)
         self.numbers.convention_chosen.connect(self._set_convention)
+        self.numbers.next_wanted.connect(self._go_on)
         self.case_box.added.connect(self._add)
         self.case_box.chosen.connect(self._case_chosen)
         self.case_box.scope_changed.connect(self._show)
@@ -143,6 +146,19 @@ class ReportPanel(QWidget):
         self.case_box.show_field(notebook.marks.case if notebook is not None else "", notebook is not None)
         for part in (self.hotspot_box, self.out_box):
             part.setEnabled(bool(counted) and not self._errands)
+
+    def _go_on(self) -> None:
+        """Look at the candidate of the active field that can change the score most."""
+        key = self.desk.session.active
+        counted = self.live.of(key) if key is not None else None
+        if counted is None:
+            return
+        changes = self.live.changes(key, self.case_box.whole_case)
+        if not changes.any():
+            self._tell("Nothing that waits in this field can change the score.")
+            return
+        y, x = counted.pending_yx_px[int(np.argmax(changes))]
+        look_at(self.desk.viewer, self.desk.fields.layer(str(key)), (float(y), float(x)))
 
     # ------------------------------------------------------------------ the case
 

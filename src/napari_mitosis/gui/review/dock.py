@@ -29,6 +29,7 @@ from .queue_panel import STYLE
 from .review_keys import ReviewKeys
 from .reviewing import Reviewing
 from .second_look import SecondLook
+from .threshold_offer import ThresholdOffer
 from .thumbnails import Thumbnails
 
 WIDTH_PX = 456
@@ -88,6 +89,7 @@ class ReviewDock(Page):
         self._column.addWidget(parts, 1)
         self.onward = Onward(desk, self.reviewing, self.panel, self)
         self.rings = JudgedRings(self.reviewing, self)
+        self.offer = ThresholdOffer(self.reviewing, parts.offer, self)
         with signals_blocked(self.panel), signals_blocked(self.browser):
             self.browser.order.setCurrentIndex(max(0, self.browser.order.findData(order)))
             self.browser.below.setChecked(below)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from ...review.queue import Queue
 from ...review.target import SECOND
@@ -22,11 +22,15 @@ class Empty(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(20, 40, 20, 40)
         column.setSpacing(12)
-        for one in (self.title, self.text):
-            one.setWordWrap(True)
-            one.setAlignment(Qt.AlignmentFlag.AlignCenter)
-            column.addWidget(one)
+        column.addStretch(1)
+        for label in (self.title, self.text):
+            label.setWordWrap(True)
+            # Without a height for each width: that would make every page ask for as much as it likes best.
+            label.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+            label.setAlignment(Qt.AlignmentFlag.AlignCenter)
+            column.addWidget(label)
         column.addWidget(self.button, 0, Qt.AlignmentFlag.AlignCenter)
+        column.addStretch(2)
 
     def say(self, title: str, text: str, button: str | None) -> None:
         """Show a title, a sentence, and a button if there is one."""

@@ -32,6 +32,7 @@ class JudgedRings(QObject):
         reviewing.rows_changed.connect(self._pause.start)
         reviewing.notes_changed.connect(self._pause.start)
         reviewing.target_changed.connect(lambda _move: self._pause.start())
+        reviewing.annotating.changed.connect(self._pause.start)
 
     def _follow(self) -> None:
         reviewing, key = self._reviewing, self._reviewing.key
@@ -43,3 +44,4 @@ class JudgedRings(QObject):
         # A result that the queue does not have yet brings another number of rings: they follow with it.
         if layer is not None and len(layer.data) == len(waits) and not np.array_equal(layer.shown, waits):
             layer.shown = waits
+            self._pause.start()  # until it stands

@@ -15,6 +15,7 @@ from .queue_panel import TALL, QueuePanel
 from .review_keys import ReviewKeys
 from .reviewing import Reviewing
 from .second_look import SecondLook
+from .threshold_offer import OfferBar
 from .thumbnails import Thumbnails
 
 TABS: tuple[str, ...] = ("Candidates", "Second look", "Annotate", "Blind first")
@@ -63,6 +64,8 @@ class Parts(QWidget):
         inner.setSpacing(6)
         inner.addWidget(self.panel)
         inner.addWidget(self.lists, 1)
+        self.offer = OfferBar()  # below: what lies above does not move when it comes
+        inner.addWidget(self.offer)
         for page in (working, self.empty, _scrolled(self.annotate), _scrolled(self.blind)):
             self.pages.addWidget(page)
         self.setSizePolicy(*TALL)

@@ -106,6 +106,10 @@ class Reviewing(QObject):
         """What keys judge, the crosshair marks and the thumbnail shows; None where there is nothing to judge."""
         return self.queue.target
 
+    def queues(self) -> dict[Any, Queue]:
+        """The queues of all fields where something was detected, but for those that are read blind."""
+        return {key: queue for key, queue in self._queues.items() if not self.annotating.blind.blind(key)}
+
     # What a reader does
 
     def say(self, label: str) -> None:
@@ -185,12 +189,8 @@ class Reviewing(QObject):
 
     def turn(self, back: bool) -> None:
         """Undo this reader's last action in the field, or do it again; what it changes is looked at."""
-        notebook = self.desk.current
-        if notebook is None:
-            return
-        queue, before = self.queue, self.queue.notes["state"].to_numpy()
-        action = notebook.undo() if back else notebook.redo()
-        if action is None:
+        notebook, queue, before = self.desk.current, self.queue, self.queue.notes["state"].to_numpy()
+        if notebook is None or (notebook.undo() if back else notebook.redo()) is None:
             self.said.emit("There is nothing to undo." if back else "There is nothing to do again.")
             return
         after = queue.notes["state"].to_numpy()
@@ -351,7 +351,7 @@ class Reviewing(QObject):
         self._notebook_changed(key)
 
     def _picked(self, key: str, at: int) -> None:
-        """A detection was selected in its layer: it is the present candidate; it is in view already."""
+        """A detection was selected in its layer: it is the target; it is in view already."""
         if key != self.key:
             return
         self.catch_up()

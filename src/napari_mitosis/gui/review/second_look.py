@@ -60,6 +60,7 @@ class SecondLook(QWidget):
     def _make_widgets(self) -> None:
         self.count = QSpinBox()
         self.count.setRange(1, 500)
+        self.count.setMaximumWidth(90)
         self.count.setValue(self._reviewing.second_count)
         self.count.setToolTip("How many of the best candidates that the settings leave out are to be looked at")
         self.summary = faint()
@@ -80,7 +81,7 @@ class SecondLook(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 4, 0, 0)
         column.setSpacing(5)
-        column.addLayout(row(QLabel("Best"), self.count, QLabel("left out by the settings"), self.summary))
+        column.addLayout(row(QLabel("Best"), self.count, QLabel("left out"), self.summary))
         column.addWidget(self.gallery, 1)
         column.addLayout(row(QLabel("Tissue seen"), self.share, self.unseen, self.go_unseen))
 

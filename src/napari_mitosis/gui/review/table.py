@@ -70,7 +70,8 @@ class CandidateModel(QAbstractTableModel):
 
     def data(self, index: Index, role: int = int(Qt.ItemDataRole.DisplayRole)) -> Any:
         """What a cell shows."""
-        if not index.isValid() or index.row() >= len(self.rows):
+        stale = self._queue is not self._reviewing.queue.frame  # the field is closed, or its queue a moment ahead
+        if stale or not index.isValid() or index.row() >= len(self.rows):
             return None
         row = int(self.rows[index.row()])
         if role == ROW_ROLE:

@@ -25,8 +25,8 @@ FIRST = 6
 
 GOOD, BAD = "#00c853", "#ff8a80"
 KINDS = (
+    ("lost", "− Lost", BAD, "Mitoses that only the parent finds"),  # what a reader must know first
     ("found", "+ Found", GOOD, "Mitoses that only the new version finds"),
-    ("lost", "− Lost", BAD, "Mitoses that only the parent finds"),
     ("dropped_false", "+ False alarms gone", GOOD, "False detections that only the parent makes"),
     ("new_false", "− New false alarms", BAD, "False detections that only the new version makes"),
 )

@@ -1,0 +1,88 @@
+"""Agreement of readers as files: tables and plots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..measures.readers import ReaderAgreement, bland_altman, phase_confusion
+from ..tables import write_table
+
+
+def write_agreement(out: Path, agreement: ReaderAgreement) -> list[Path]:
+    """Write tables (pairs, counts, summary, figures, disputed, phases; CSV) and plots (PNG).
+
+    Returns
+    -------
+    list of Path
+        The files.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    tables: Mapping[str, pd.DataFrame] = {
+        "pairs": agreement.pairs,
+        "counts": agreement.counts.rename_axis("field").reset_index(),
+        "summary": summary(agreement),
+        "figures": agreement.union,
+        "disputed": agreement.disputed,
+        "phases": phases(agreement),
+    }
+    paths = []
+    for name, table in tables.items():
+        paths.append(out / f"{name}.csv")
+        write_table(paths[-1], table)
+    return [*paths, *_plots(out, agreement)]
+
+
+def summary(agreement: ReaderAgreement) -> pd.DataFrame:
+    """Fleiss' kappa at each radius, the intraclass correlations, and each pair's bias with its limits of agreement."""
+    rows: list[tuple[str, float]] = [
+        (f"Fleiss kappa on the union, {radius:g} um", value) for radius, value in agreement.fleiss.items()
+    ]
+    rows += list(agreement.icc.items())
+    for first, second in combinations(agreement.names, 2):
+        limits = bland_altman(agreement.counts[first], agreement.counts[second])
+        for what, value in (("bias", limits.bias), ("lower limit", limits.low), ("upper limit", limits.high)):
+            rows.append((f"{what}, {first} less {second}", value))
+    rows.append((f"disputed figures, {agreement.radius_um:g} um", float(len(agreement.disputed))))
+    return pd.DataFrame(rows, columns=["measure", "value"])
+
+
+def phases(agreement: ReaderAgreement) -> pd.DataFrame:
+    """Confusion of phases of each pair of readers: first, second, the phase by each, count."""
+    rows = []
+    for first, second in combinations(agreement.names, 2):
+        table = phase_confusion(agreement.union, first, second)
+        for one in table.index:
+            rows += [(first, second, one, other, int(table.loc[one, other])) for other in table.columns]
+    return pd.DataFrame(rows, columns=["first", "second", "phase_first", "phase_second", "count"])
+
+
+def _plots(out: Path, agreement: ReaderAgreement) -> list[Path]:
+    """A Bland-Altman plot of each pair, and Cohen's kappa of all pairs."""
+    from matplotlib.figure import Figure
+
+    paths = []
+    for first, second in combinations(agreement.names, 2):
+        limits = bland_altman(agreement.counts[first], agreement.counts[second])
+        figure = Figure(figsize=(5, 3.6), layout="constrained")
+        axes = figure.add_subplot()
+        axes.scatter(limits.mean, limits.difference, color="#0072b2")
+        for value, style in ((limits.bias, "-"), (limits.low, "--"), (limits.high, "--")):
+            if np.isfinite(value):
+                axes.axhline(value, color="#555555", linestyle=style)
+        axes.set(xlabel="mean of both counts", ylabel=f"{first} less {second}", title="mitoses in each field")
+        paths.append(out / f"bland-altman {first} {second}.png")
+        figure.savefig(paths[-1])
+    pairs = agreement.pairs[agreement.pairs["radius_um"] == agreement.radius_um]
+    figure = Figure(figsize=(5, 0.6 + 0.5 * max(len(pairs), 2)), layout="constrained")
+    axes = figure.add_subplot()
+    names = [f"{a} and {b}" for a, b in zip(pairs["first"], pairs["second"], strict=True)]
+    axes.barh(names, pairs["kappa"].fillna(0.0), color="#009e73")
+    axes.set(xlabel=f"Cohen's kappa on the union, {agreement.radius_um:g} um", xlim=(-1, 1))
+    paths.append(out / "kappa.png")
+    figure.savefig(paths[-1])
+    return paths

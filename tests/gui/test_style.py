@@ -1,0 +1,31 @@
+"""Text can be read in both of napari's themes, whatever part of the panel it is in."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from napari.utils.theme import get_theme
+from qtpy.QtGui import QColor
+
+from napari_mitosis.gui.style import READABLE, contrast, style_for
+
+
+def test_contrast_is_that_of_the_standard() -> None:
+    assert contrast(QColor("black"), QColor("white")) == pytest.approx(21.0)
+    assert contrast(QColor("#777777"), QColor("white")) == pytest.approx(4.48, abs=0.01)
+
+
+@pytest.mark.parametrize("theme_id", ["dark", "light"])
+def test_every_colour_of_text_is_readable(theme_id: str, qapp: Any) -> None:
+    theme, rules = get_theme(theme_id), re.findall(r"([^{}]+)\{([^{}]*)\}", style_for(theme_id))
+    ground = QColor(*theme.background.as_rgb_tuple()[:3])
+    seen = 0
+    for selector, body in rules:
+        colours = dict(re.findall(r"(?<![-\w])(color|background): (#\w+|white)\b", body))
+        if "color" in colours:
+            behind = QColor(colours["background"]) if "background" in colours else ground
+            assert contrast(QColor(colours["color"]), behind) >= READABLE, selector.strip()
+            seen += 1
+    assert seen >= 6
