@@ -190,6 +190,7 @@ def test_a_child_that_finds_more_is_offered_and_the_difference_is_shown():
     assert verdict.low > 0
     assert (len(verdict.found), len(verdict.lost), len(verdict.new_false)) == (15, 0, 0)
     assert (verdict.mitoses, verdict.fields) == (30, 3)
+    assert "Patients and scanners that are not among them may fare worse" in verdict.reason
 
 
 def test_a_child_that_is_worse_is_not_offered():

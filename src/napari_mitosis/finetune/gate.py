@@ -200,7 +200,10 @@ def _decide(fields: int, mitoses: int, parent: Figures, child: Figures, risk: fl
         )
     if difference == 0:
         return False, f"The new version decides as its parent does on {seen}: nothing is gained."
-    return True, f"The new version is better: F {difference:+.3f} on {seen} that it did not learn from."
+    return True, (
+        f"The new version is better: F {difference:+.3f} on {seen} that it did not learn from. Patients and scanners "
+        "that are not among them may fare worse: check it there before you use it."
+    )
 
 
 def _both(field: Judged, unit: Unit) -> list[int]:
