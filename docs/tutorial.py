@@ -186,8 +186,8 @@ def judge(reader: Reader, field: str, count: int | None = None) -> None:
     reader.until(lambda: review.reviewing.queue.present is not None, "candidate")
     waiting = len(review.reviewing.queue) - review.reviewing.queue.decided
     for _ in range(waiting if count is None else count):
-        at = review.reviewing.present
-        yes = reader.is_mitosis(field, float(at["y_px"]), float(at["x_px"]))
+        target = review.reviewing.queue.target
+        yes = reader.is_mitosis(field, target.y_px, target.x_px)
         reader.strike(Qt.Key.Key_G if yes else Qt.Key.Key_W)
     reader.wait(0.5)
 
