@@ -274,7 +274,7 @@ def train(reader: Reader) -> None:
     reader.until(lambda: panel.fields.rowCount() == 2, "fields")
     reader.click(panel.budgets[0])
     reader.click(panel.start)
-    reader.until(lambda: dock.training is not None and len(dock.training.curves.f) >= 1, "curve", 1200)
+    reader.until(lambda: dock.training is not None and len(dock.training.watch.curves.f) >= 1, "curve", 1200)
     reader.picture("train")
     reader.until(lambda: panel.verdict.judgement is not None, "verdict", 1800)
     reader.wait(1)
