@@ -103,8 +103,9 @@ def test_menu_and_steps_know_each_other_and_nothing_opens_twice(opened: Any, qtb
     panel.buttons["Review"].click()
     assert entries["Review"].isChecked()
     # napari's own entry knows the same dock: it is checked, and hides it and shows it.
-    own = next(action for action in viewer.window.plugins_menu.actions() if action.text() == DOCK_NAME)
-    viewer.window.plugins_menu.aboutToShow.emit()
+    naparis = next(action.menu() for action in viewer.window.plugins_menu.actions() if action.text() == "Mitosis")
+    own = next(action for action in naparis.actions() if action.text() == DOCK_NAME)
+    naparis.aboutToShow.emit()
     assert own.isChecked()
     for _ in range(2):
         own.trigger()

@@ -16,7 +16,7 @@ def add_menu(viewer: napari.Viewer, panel: Panel, open_step: Callable[[napari.Vi
     known: QMenu | None = plugins.findChild(QMenu, MENU_NAME)
     if known is not None:
         return known
-    menu = QMenu("Mitosis", plugins)
+    menu = QMenu("Mitosis steps", plugins)  # napari has a "Mitosis" there: the panel and the whole slide
     menu.setObjectName(MENU_NAME)
     menu.setToolTipsVisible(True)
     for name, action in panel.actions_by_step.items():
