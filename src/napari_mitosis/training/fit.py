@@ -242,7 +242,7 @@ def _fast(device: torch.device) -> torch.autocast:
     """The precision in which a step is fastest: half of it on a GPU, all of it on a processor.
 
     Processors with bfloat16 look at fields faster in it, but learn more slowly: the gradient of a depthwise
-    convolution is computed in float32 all the same, between two conversions (`benchmarks/training_step.py`).
+    convolution is computed in float32 all the same, between two conversions.
     """
     dtype = precision(device)
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda" and dtype == torch.bfloat16)
