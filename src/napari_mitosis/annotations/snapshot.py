@@ -102,7 +102,7 @@ class Snapshot(_Frozen):
 
     @property
     def sha256(self) -> str:
-        """Hash of all that it holds; the same after `save` and `load`."""
+        """Hash of all that it holds but for where files lie; the same after `save` and `load`, and on every machine."""
         return hashlib.sha256(self._canonical()).hexdigest()
 
     def field(self, digest: str) -> FieldRecord:
@@ -170,7 +170,8 @@ class Snapshot(_Frozen):
         return snapshot
 
     def _canonical(self) -> bytes:
-        content = self.model_dump(mode="json")
+        # The digest says which pixels they are; where somebody keeps them is nobody else's business.
+        content = self.model_dump(mode="json", exclude={"fields": {"__all__": {"path"}}})
         return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
