@@ -1,0 +1,49 @@
+"""Open journals and processes that fork: neither SQLite's nor PostgreSQL's connections outlive a fork.
+
+A child takes over what SQLite knows of its locks, but not the locks. It would then work beside the others unseen, who
+throw away the log that it writes to; what it was told is on disk would be gone. So journals are closed before a fork,
+and opened again where they are used next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .store import Journal
+
+_BUSY_S = 10.0
+
+_journals: weakref.WeakSet[Journal] = weakref.WeakSet()
+_turn = threading.RLock()
+_ends: list[Callable[[], None]] = []
+
+
+def closed_in_forks(journal: Journal) -> None:
+    """From now on, a journal is closed whenever this process forks."""
+    with _turn:
+        _journals.add(journal)
+
+
+def _before() -> None:
+    _turn.acquire()
+    for journal in list(_journals):
+        with contextlib.suppress(Exception):  # nobody would see it; the fork takes place in any case
+            end = journal.rest(_BUSY_S)
+            if end is not None:
+                _ends.append(end)
+
+
+def _after() -> None:
+    while _ends:
+        _ends.pop()()
+    _turn.release()
+
+
+if hasattr(os, "register_at_fork"):  # elsewhere processes do not fork
+    os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after)
