@@ -12,19 +12,24 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .store import Journal
+from typing import Protocol
 
 _BUSY_S = 10.0
 
-_journals: weakref.WeakSet[Journal] = weakref.WeakSet()
+
+class Rests(Protocol):
+    """What can be closed for a while: a journal."""
+
+    def rest(self, wait_s: float) -> Callable[[], None] | None:
+        """Close until the returned function is called, and hold off whoever wants to; None: still in use by then."""
+
+
+_journals: weakref.WeakSet[Rests] = weakref.WeakSet()
 _turn = threading.RLock()
 _ends: list[Callable[[], None]] = []
 
 
-def closed_in_forks(journal: Journal) -> None:
+def closed_in_forks(journal: Rests) -> None:
     """From now on, a journal is closed whenever this process forks."""
     with _turn:
         _journals.add(journal)
