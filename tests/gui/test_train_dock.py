@@ -283,7 +283,8 @@ def test_an_offered_version_is_adopted_and_left_again(opened: Any, annotate: Any
     qtbot.waitUntil(lambda: dock.panel.verdict.judgement is not None, timeout=20000)
     verdict, chosen = dock.panel.verdict, detect_dock(viewer).panel.run_panel
     assert verdict.isVisible()
-    assert "Better" in verdict.headline.text()
+    assert "Better, for this patient" in verdict.headline.text()  # it was judged on no other
+    assert "go back before another patient" in verdict.adopt.toolTip()
     assert chosen.chosen.name == "segmitos@1.0.0"
     press(verdict.adopt, qtbot)
     assert chosen.chosen.name == "segmitos@1.0.0+tuned.1"

@@ -55,6 +55,8 @@ class FieldRecord(_Frozen):
         (H, W) in pixels.
     complete : bool
         Whether everything in it was looked at: what is unmarked then is no mitosis.
+    case : str
+        Name of the case that it belongs to; empty where it belongs to none.
     role : {"train", "test"}
         Whether it is learned from, or the child is tested on it.
     reviewed : tuple of Rectangle
@@ -69,6 +71,7 @@ class FieldRecord(_Frozen):
     mpp: FiniteFloat | None = Value(default=None, gt=0)
     shape: tuple[int, int]
     complete: bool = False
+    case: str = ""
     role: Role = "train"
     reviewed: tuple[Rectangle, ...] = ()
     figures: tuple[FigureRecord, ...] = ()
@@ -102,7 +105,7 @@ class Snapshot(_Frozen):
 
     @property
     def sha256(self) -> str:
-        """Hash of all that it holds; the same after `save` and `load`."""
+        """Hash of all that it holds but for where files lie; the same after `save` and `load`, and on every machine."""
         return hashlib.sha256(self._canonical()).hexdigest()
 
     def field(self, digest: str) -> FieldRecord:
@@ -165,12 +168,18 @@ class Snapshot(_Frozen):
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise JournalError(f"{path} is no snapshot of annotations: {where}: {first['msg']}.") from error
-        if snapshot.sha256 != stated:
+        older = hashlib.sha256(snapshot._canonical(paths=True)).hexdigest()
+        if stated not in (snapshot.sha256, older):
             raise JournalError(f"{path} was changed after it was saved: its hash does not fit. Take a new snapshot.")
         return snapshot
 
-    def _canonical(self) -> bytes:
+    def _canonical(self, paths: bool = False) -> bytes:
         content = self.model_dump(mode="json")
+        for field in content["fields"]:
+            if not field["case"]:  # a snapshot that was taken before cases were kept has the hash that it had
+                del field["case"]
+            if not paths:  # the digest says which pixels they are; where somebody keeps them is nobody else's business
+                del field["path"]
         return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
@@ -218,6 +227,7 @@ def take_snapshot(
                 mpp=None if pd.isna(row["mpp"]) else float(row["mpp"]),
                 shape=(int(row["height_px"]), int(row["width_px"])),
                 complete=state.complete,
+                case=state.marks.case,
                 role=roles.get(digest, "train"),
                 reviewed=tuple(areas.get(digest, ())),
                 figures=tuple(figures),

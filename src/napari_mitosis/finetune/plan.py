@@ -44,6 +44,9 @@ class FieldPlan(BaseModel):
     complete : bool
         Every mitosis of the field is annotated: what is not, is background. Otherwise only the figures teach, and
         tissue in which the parent sees nothing at all.
+    case : str
+        Name of the case, that is of the patient; empty = not known. A network judges a patient fairly only if it
+        learned from none of the patient's fields.
     role : {"train", "test"}
         Fields of the role ``test`` are never learnt from; parent and child are compared on them.
     drawn : bool
@@ -58,6 +61,7 @@ class FieldPlan(BaseModel):
     mpp: FiniteFloat = Field(ge=0.01, le=20)
     digest: str = ""
     complete: bool = False
+    case: str = ""
     role: Literal["train", "test"] = "train"
     drawn: bool = False
     figures: tuple[Figure, ...] = ()
