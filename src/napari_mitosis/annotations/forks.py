@@ -24,31 +24,34 @@ class Rests(Protocol):
         """Close until the returned function is called, and hold off whoever wants to; None: still in use by then."""
 
 
-_journals: weakref.WeakSet[Rests] = weakref.WeakSet()
-_turn = threading.RLock()
-_ends: list[Callable[[], None]] = []
+class _Forks:
+    """What is to be closed when this process forks: of the process, as forking is."""
+
+    def __init__(self) -> None:
+        self.turn = threading.RLock()
+        self.open: weakref.WeakSet[Rests] = weakref.WeakSet()
+        self._ends: list[Callable[[], None]] = []
+        if hasattr(os, "register_at_fork"):  # elsewhere processes do not fork
+            os.register_at_fork(before=self._before, after_in_parent=self._after, after_in_child=self._after)
+
+    def _before(self) -> None:
+        self.turn.acquire()
+        for journal in list(self.open):
+            with contextlib.suppress(Exception):  # nobody would see it; the fork takes place in any case
+                end = journal.rest(_BUSY_S)
+                if end is not None:
+                    self._ends.append(end)
+
+    def _after(self) -> None:
+        while self._ends:
+            self._ends.pop()()
+        self.turn.release()
+
+
+_FORKS = _Forks()
 
 
 def closed_in_forks(journal: Rests) -> None:
     """From now on, a journal is closed whenever this process forks."""
-    with _turn:
-        _journals.add(journal)
-
-
-def _before() -> None:
-    _turn.acquire()
-    for journal in list(_journals):
-        with contextlib.suppress(Exception):  # nobody would see it; the fork takes place in any case
-            end = journal.rest(_BUSY_S)
-            if end is not None:
-                _ends.append(end)
-
-
-def _after() -> None:
-    while _ends:
-        _ends.pop()()
-    _turn.release()
-
-
-if hasattr(os, "register_at_fork"):  # elsewhere processes do not fork
-    os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after)
+    with _FORKS.turn:
+        _FORKS.open.add(journal)
