@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from napari_mitosis.annotations.notebook import Notebook
 from napari_mitosis.annotations.snapshot import Snapshot
 from napari_mitosis.annotations.store import Journal
+from napari_mitosis.cases.case import add_to_case
 from napari_mitosis.errors import DatasetError
 from napari_mitosis.fields.field import lazy_field
 from napari_mitosis.finetune.journal import field_plans, freeze, journal_fields
@@ -63,6 +64,18 @@ def test_the_plan_holds_what_the_journal_says_now(journal, images):
     assert left.sample().field.digest == left.digest
     assert [p.name for p in field_plans(freeze(store, [str(images[1])]))] == ["right"]
     assert [p.name for p in field_plans(freeze(store, [left.digest[:12], "left"]))] == ["left"]
+
+
+def test_the_plan_knows_which_fields_are_of_one_patient(journal, images, tmp_path):
+    store = Journal(journal)
+    assert [p.case for p in field_plans(freeze(store))] == ["", ""]
+    without_cases = freeze(store).sha256
+    add_to_case(store, "Ann", [lazy_field(images[1], mpp=0.25)], "Ann")
+    frozen = freeze(store)
+    assert [p.case for p in field_plans(frozen)] == ["", "Ann"]
+    assert frozen.sha256 != without_cases
+    frozen.save(tmp_path / "frozen.json")
+    assert Snapshot.load(tmp_path / "frozen.json") == frozen
 
 
 def test_what_is_not_there_is_said(journal, images):

@@ -64,6 +64,12 @@ def test_each_field_is_left_out_once(count):
     assert len(made) == (2 if count == 1 else min(3, count))
 
 
+def test_fields_of_a_patient_are_left_out_together():
+    made = folds([SHAPE] * 6, ["Ann", "Bob", "Ann", "", "Bob", "Cid"])
+    assert [[u.field for u in held] for held in made] == [[0, 2, 5], [1, 4], [3]]
+    assert folds([SHAPE] * 6, ["Ann", "", "Ann", "Ann", "Ann", "Ann"]) == folds([SHAPE] * 6)
+
+
 def test_evidence_within_a_unit_is_empty_elsewhere():
     evidence = blobs({(60, 60): 0.9, (60, 260): 0.8})
     left = within(evidence, folds([SHAPE])[0][0])
@@ -190,7 +196,28 @@ def test_a_child_that_finds_more_is_offered_and_the_difference_is_shown():
     assert verdict.low > 0
     assert (len(verdict.found), len(verdict.lost), len(verdict.new_false)) == (15, 0, 0)
     assert (verdict.mitoses, verdict.fields) == (30, 3)
-    assert "Patients and scanners that are not among them may fare worse" in verdict.reason
+    assert "for the patient that it learned from only" in verdict.reason
+
+
+def test_it_is_offered_for_others_only_where_two_patients_new_to_it_were_judged():
+    def fields(patients: list[str], child: list[tuple[float, float]] = TRUTH) -> list[Judged]:
+        tables = detections(TRUTH[:5]), detections(child), None
+        return [Judged(i, SHAPE, MPP, np.array(TRUTH), *tables, patient) for i, patient in enumerate(patients)]
+
+    one = judge(fields(["Ann", "Ann", ""]))
+    assert (one.offered, one.for_others, len(one.patients)) == (True, False, 1)
+    assert "for the patient that it learned from only" in one.reason
+    two = judge(fields(["Ann", "Ann", "Bob"]))
+    assert (two.offered, two.for_others) == (True, True)
+    assert "judged on 2 patients that it did not learn from" in two.reason
+    # It gains on two patients, and loses most of the mitoses of the third.
+    third = Judged(3, SHAPE, MPP, np.array(TRUTH), detections(TRUTH[:5]), detections(TRUTH[:3]), None, "Cid")
+    mixed = judge([*fields(["Ann", "Ann", "Bob"]), third])
+    assert mixed.patients == pytest.approx((6 / 13 - 2 / 3, 1 / 3, 1 / 3))
+    assert "1 of them is worse" in mixed.reason
+    # Without a mitosis nothing is known of a patient.
+    empty = Judged(3, SHAPE, MPP, np.empty((0, 2)), detections([]), detections([]), None, "Dan")
+    assert not judge([*fields(["Ann", "Ann"]), empty]).for_others
 
 
 def test_a_child_that_is_worse_is_not_offered():

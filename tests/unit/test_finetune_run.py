@@ -14,6 +14,7 @@ import tifffile
 import torch
 
 from napari_mitosis.errors import DatasetError, FieldError, WeightsError
+from napari_mitosis.finetune import job
 from napari_mitosis.finetune.job import RECIPE, finetune
 from napari_mitosis.finetune.looking import Looking
 from napari_mitosis.finetune.material import Known
@@ -176,11 +177,29 @@ def test_fields_to_compare_on_are_judged_and_not_learnt_from(fields, tmp_path):
     assert "2 fields" in outcome.card.trained_on
 
 
+def test_a_patient_is_judged_by_networks_that_learned_from_no_field_of_theirs(fields, tmp_path, monkeypatch):
+    learned = []
+
+    class Noted(job.Material):
+        def __init__(self, known, *rest):
+            learned.append([k.sample.field.name for k in known if k.unknown is None])
+            super().__init__(known, *rest)
+
+    monkeypatch.setattr(job, "Material", Noted)
+    cases = [f.model_copy(update={"case": case}) for f, case in zip(fields, ("Ann", "Bob", "Ann"), strict=True)]
+    outcome = run(finetune(plan_of(cases, fields=tuple(cases), tissue=(), steps=1), tmp_path))
+    assert learned == [["b"], ["a", "c"], ["a", "b", "c"]]
+    assert len(outcome.verdict.patients) == len(outcome.card.finetuned["patients"]) == 2
+    assert outcome.card.finetuned["offered_for"] == "others, too"
+    assert "Ann" not in outcome.card.model_dump_json()  # a card may be passed on
+
+
 def test_one_field_is_judged_by_its_halves_and_never_enough(fields, tmp_path):
     outcome = run(finetune(plan_of(fields, fields=(fields[1],), tissue=()), tmp_path))
     assert outcome.verdict.fields == 1
     assert outcome.verdict.mitoses == sum(f.label == "mitosis" for f in fields[1].figures)
     assert not outcome.verdict.offered
+    assert outcome.card.finetuned["offered_for"] == "the patient that it learned from"
 
 
 class Machine:

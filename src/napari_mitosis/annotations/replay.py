@@ -97,6 +97,11 @@ class FieldState:
         """One figure; None when it is not there (any more)."""
         return self._figures.get(figure)
 
+    def is_newest(self, figure: str) -> bool:
+        """Whether a figure is the last of `figures`."""
+        there = (id_ for id_, now in reversed(self._figures.items()) if now is not None)
+        return next(there, None) == figure
+
     def ever(self, figure: str) -> bool:
         """Whether anything was ever done to a figure of this id."""
         return figure in self._about

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from ..files import write_whole
 from ..measures.grade import mitotic_density
 from ..measures.hotspot import HPF_10_MM2, Hotspot, Outline, centres_in_tissue, find_hotspot
 from .slides_area import ScanArea
@@ -106,6 +106,4 @@ def write_summary(out: Path, report: SlidesReport) -> None:
         "summary.csv": pd.DataFrame(rows).to_csv(index=False),
     }
     for name, text in texts.items():
-        partial = out / f"{name}.part"
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, out / name)
+        write_whole(out / name, text)

@@ -45,16 +45,34 @@ def quarters(field: int, shape: tuple[int, int]) -> tuple[Unit, ...]:
     return tuple(Unit(field, (ys[i], xs[j], ys[i + 1], xs[j + 1])) for i in (0, 1) for j in (0, 1))
 
 
+def by_patient(cases: Sequence[str]) -> bool:
+    """Whether these fields are known to be of two patients or more."""
+    return len(set(cases) - {""}) > 1
+
+
 MOST_FOLDS = 3
 """Each fold is one more training: with three the child has a fourth of the time, a fold two thirds of the fields."""
 
 
-def folds(shapes: Sequence[tuple[int, int]]) -> list[tuple[Unit, ...]]:
+def folds(shapes: Sequence[tuple[int, int]], cases: Sequence[str] = ()) -> list[tuple[Unit, ...]]:
     """What is left out of each training, so that every field is once judged by a network that never saw it.
 
-    Up to three fields: each by itself. More: three groups of fields. A single field: its two halves; the other half
-    is then the same tissue on the same slide, so the judgement flatters.
+    Fields of two patients or more: groups of patients, so that a field is judged by a network that never saw its
+    patient. Else up to three fields: each by itself; more: three groups of fields. A single field: its two halves;
+    the other half is then the same tissue on the same slide, so the judgement flatters.
+
+    Parameters
+    ----------
+    shapes : sequence of tuple of int
+        (H, W) of each field.
+    cases : sequence of str, optional
+        The case of each; fields without one ("") are taken for one patient's.
     """
+    if by_patient(cases):
+        numbers = {case: k for k, case in enumerate(dict.fromkeys(cases))}
+        count = min(MOST_FOLDS, len(numbers))
+        held = [[i for i, case in enumerate(cases) if numbers[case] % count == k] for k in range(count)]
+        return [tuple(whole(i, shapes[i]) for i in fields) for fields in held]
     if len(shapes) == 1:
         (h, w) = shapes[0]
         left = Unit(0, (-1.0, -1.0, h + 1.0, w / 2))

@@ -37,6 +37,9 @@ MOST_LOST_RECALL = 0.05
 FIELDS_AS_UNITS = 6
 """With so many fields the bootstrap draws fields, with fewer it draws quarters of them, which are less independent."""
 
+FEWEST_PATIENTS = 2
+"""A child that was not judged on so many patients new to it is offered for the patient that it learned from only."""
+
 _DRAWS = 2000
 
 
@@ -56,6 +59,8 @@ class Judged:
         Detections.
     crossed : DataFrame, optional
         Detections of the child under a rule that was chosen without this field; None where its own was.
+    patient : str
+        Its patient, where the networks that judged it learned from no field of the same one; else empty.
     """
 
     field: int
@@ -65,6 +70,7 @@ class Judged:
     parent: pd.DataFrame
     child: pd.DataFrame
     crossed: pd.DataFrame | None = None
+    patient: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,8 @@ class Verdict:
         What a false detection counted, see `held_out.false_weight`.
     worse : float
         Share of the bootstrap in which the child's F is lower.
+    patients : tuple of float
+        The difference of F on each patient of whom the child learned nothing and who has a mitosis, the worst first.
     found, lost : tuple of Spot
         Mitoses that only the child, or only the parent, detects; each decides by its own rule.
     new_false, dropped_false : tuple of Spot
@@ -127,6 +135,12 @@ class Verdict:
     dropped_false: tuple[Spot, ...]
     false_weight: float = 1.0
     worse: float = 0.0
+    patients: tuple[float, ...] = ()
+
+    @property
+    def for_others(self) -> bool:
+        """Whether it says anything about patients of whom the child learned nothing."""
+        return len(self.patients) >= FEWEST_PATIENTS
 
 
 def judge(fields: Sequence[Judged], seed: int = 0, false_weight: float = 1.0) -> Verdict:
@@ -152,12 +166,40 @@ def judge(fields: Sequence[Judged], seed: int = 0, false_weight: float = 1.0) ->
     risk = float(np.mean(differences < -WORSE_BY))
     spots = [_spots(f) for f in fields]
     found, lost, new_false, dropped = (tuple(spot for field in spots for spot in field[i]) for i in range(4))
+    patients = _by_patient(fields, units, table)
     offered, reason = _decide(len(fields), mitoses, parent, child, risk)
     told = _told(len(found), len(lost), len(new_false), len(dropped), false_weight)
+    whom = f" {_for_whom(patients)}" if offered else ""
     return Verdict(
-        offered, f"{reason} {told}", parent, child, child.f - parent.f, low, high, len(fields), mitoses, found, lost,
-        new_false, dropped, false_weight, float(np.mean(differences < 0)),
+        offered, f"{reason}{whom} {told}", parent, child, child.f - parent.f, low, high, len(fields), mitoses, found,
+        lost, new_false, dropped, false_weight, float(np.mean(differences < 0)), patients,
     )  # fmt: skip
+
+
+def _by_patient(
+    fields: Sequence[Judged], units: Sequence[tuple[Judged, Unit]], table: NDArray[np.float64]
+) -> tuple[float, ...]:
+    """Child less parent in F on each patient that the child is new to, the worst first."""
+    mitotic = {f.patient for f in fields if f.patient and len(f.truth_yx)}
+    sums = [table[[field.patient == patient for field, _ in units]].sum(axis=0) for patient in sorted(mitotic)]
+    return tuple(sorted(float(_f(counts[3:]) - _f(counts[:3])) for counts in sums))
+
+
+def _for_whom(patients: Sequence[float]) -> str:
+    """For whom a child is offered, and what that rests on."""
+    if len(patients) < FEWEST_PATIENTS:
+        return (
+            f"It is offered for the patient that it learned from only: it was not judged on {FEWEST_PATIENTS} patients "
+            "that it did not learn from, and on others it may lose mitoses. Put the fields of each patient into a case "
+            "and annotate at least two, or go back before the next patient."
+        )
+    worse = sum(difference < -WORSE_BY for difference in patients)
+    text = (
+        f"It was judged on {len(patients)} patients that it did not learn from; by patient F changes by "
+        f"{patients[0]:+.3f} to {patients[-1]:+.3f}"
+    )
+    text += f", and {worse} of them {'is' if worse == 1 else 'are'} worse. " if worse else ". "
+    return text + "Other laboratories and scanners may fare worse: check it there before you use it."
 
 
 def _whole(field: int, shape: tuple[int, int]) -> tuple[Unit, ...]:
@@ -200,10 +242,7 @@ def _decide(fields: int, mitoses: int, parent: Figures, child: Figures, risk: fl
         )
     if difference == 0:
         return False, f"The new version decides as its parent does on {seen}: nothing is gained."
-    return True, (
-        f"The new version is better: F {difference:+.3f} on {seen} that it did not learn from. Patients and scanners "
-        "that are not among them may fare worse: check it there before you use it."
-    )
+    return True, f"The new version is better: F {difference:+.3f} on {seen} that it did not learn from."
 
 
 def _both(field: Judged, unit: Unit) -> list[int]:

@@ -24,7 +24,7 @@ from ..models.registry import Detector, detector_class
 from .budget import Budget
 from .child_rule import Choice
 from .claim import claim
-from .folds import folds
+from .folds import Unit, by_patient, folds, whole
 from .gate import Judged, Verdict, judge
 from .held_out import HeldOut, false_weight
 from .lock import claimed
@@ -162,6 +162,8 @@ def child_card(look: Looking, plan: FinetunePlan, choice: Choice, verdict: Verdi
                 "judged_on": {"fields": verdict.fields, "mitoses": verdict.mitoses},
                 "fields": [f.digest for f in plan.fields if f.digest],
                 "offered": verdict.offered,
+                "offered_for": "others, too" if verdict.for_others else "the patient that it learned from",
+                "patients": verdict.patients,
                 "reason": verdict.reason,
             },
         }
@@ -184,7 +186,7 @@ class _Run:
         self.test = [f.sample() for f in self.plan.with_role("test")]
         if not any((s.annotations["label"] != "unsure").any() for s in self.train):
             raise DatasetError("there is nothing to learn from: annotate a mitosis or a mimic in a training field")
-        self.folds = folds([s.field.shape for s in self.train])
+        self.folds = folds([s.field.shape for s in self.train], self._cases("train"))
         self.blends = self.recipe.blends
         self.seen: list[Evidence] = []
         self.known: list[Known] = []
@@ -236,7 +238,8 @@ class _Run:
     def fold(self, number: int) -> Job[None]:
         """Train without one fold, and look at it."""
         held = self.folds[number]
-        parts = [[u.box_px for u in held if u.field == i] for i in range(len(self.known))]
+        left_out = [*held, *self._others_of_the_patients(held)]
+        parts = [[u.box_px for u in left_out if u.field == i] for i in range(len(self.known))]
         # A field of which nothing is left to learn is no material.
         known = [
             without(k, boxes) if boxes else k
@@ -282,7 +285,27 @@ class _Run:
             fields.append(Judged(len(self.train) + j, sample.field.shape, before.mpp, truth, *decided))
         # Spots count the fields of the plan, not those of a role.
         order = [i for role in ("train", "test") for i, f in enumerate(self.plan.fields) if f.role == role]
-        return [replace(field, field=order[field.field]) for field in fields]
+        new_to = self._patients_left_out()
+        return [replace(field, field=order[field.field], patient=new_to[field.field]) for field in fields]
+
+    def _others_of_the_patients(self, held: Sequence[Unit]) -> list[Unit]:
+        """Fields of the same patients for the judging of which there was no time: nothing is learned from them."""
+        cases, fields = self._cases("train"), {unit.field for unit in held}
+        if not by_patient(cases):
+            return []
+        patients = {cases[i] for i in fields}
+        others = [i for i, case in enumerate(cases) if case in patients and i not in fields]
+        return [whole(i, self.train[i].field.shape) for i in others]
+
+    def _cases(self, role: str) -> list[str]:
+        return [field.case for field in self.plan.with_role(role)]
+
+    def _patients_left_out(self) -> list[str]:
+        """The patient of each field, training first, where what judges it learned nothing of the patient; else ""."""
+        learned = self._cases("train")
+        own = learned if by_patient(learned) else [""] * len(learned)
+        # A field without a case may be of any patient.
+        return [*own, *("" if case in learned or "" in learned else case for case in self._cases("test"))]
 
     # What these are made of
 

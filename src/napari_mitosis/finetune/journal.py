@@ -143,6 +143,7 @@ def field_plans(snapshot: Snapshot) -> tuple[FieldPlan, ...]:
                 mpp=field.mpp,
                 digest=field.digest,
                 complete=field.complete,
+                case=field.case,
                 role=field.role,
                 figures=figures,
             )

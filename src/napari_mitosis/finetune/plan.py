@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from ..datasets.sample import Sample
 from ..errors import DatasetError, FieldError, brief
 from ..fields.field import lazy_field
+from ..files import write_whole
 from ..models.card import VERSION
 from ..names import text_path
 from ..tables import annotations_frame
@@ -44,6 +44,9 @@ class FieldPlan(BaseModel):
     complete : bool
         Every mitosis of the field is annotated: what is not, is background. Otherwise only the figures teach, and
         tissue in which the parent sees nothing at all.
+    case : str
+        Name of the case, that is of the patient; empty = not known. A network judges a patient fairly only if it
+        learned from none of the patient's fields.
     role : {"train", "test"}
         Fields of the role ``test`` are never learnt from; parent and child are compared on them.
     drawn : bool
@@ -58,6 +61,7 @@ class FieldPlan(BaseModel):
     mpp: FiniteFloat = Field(ge=0.01, le=20)
     digest: str = ""
     complete: bool = False
+    case: str = ""
     role: Literal["train", "test"] = "train"
     drawn: bool = False
     figures: tuple[Figure, ...] = ()
@@ -137,9 +141,7 @@ class FinetunePlan(BaseModel):
     def save(self, folder: Path) -> None:
         """Write it to ``folder/plan.json``, whole or not at all."""
         folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f"{PLAN_FILE}.{os.getpid()}.partial"
-        partial.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, folder / PLAN_FILE)
+        write_whole(folder / PLAN_FILE, self.model_dump_json(indent=2) + "\n")
 
 
 def read_plan(folder: Path) -> FinetunePlan:

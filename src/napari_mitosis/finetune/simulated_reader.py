@@ -293,5 +293,6 @@ def _field_plan(sample: Sample, figures: tuple[Figure, ...], complete: bool) -> 
         name=field.name,
         mpp=field.require_mpp("Annotating"),
         complete=complete,
+        case=sample.case,
         figures=figures,
     )

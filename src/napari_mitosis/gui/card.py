@@ -85,6 +85,7 @@ def _page(card: ModelCard) -> str:
         ("Rule from", card.rule_chosen_on),
         *((("Split", card.split),) if card.split else ()),
         *((("Parent", card.parent),) if card.parent else ()),
+        *((("Offered for", str(card.finetuned["offered_for"])),) if card.finetuned.get("offered_for") else ()),
         ("Terms", card.terms),
         *((("Notes", card.notes),) if card.notes else ()),
     ]

@@ -111,7 +111,8 @@ class VerdictView(QFrame):
         offered, used = judgement.verdict.offered, judgement.name == name
         self.adopt.setVisible(offered and not used)
         self.adopt.setText(f"Adopt {judgement.card.version}")
-        self.adopt.setToolTip("Detect with this version from now on; one click goes back")
+        others = "" if judgement.verdict.for_others else "; go back before another patient, on whom it was not judged"
+        self.adopt.setToolTip(f"Detect with this version from now on; one click goes back{others}")
         self.state.setVisible(used or not offered)
         self.state.setText(
             f"{judgement.name} is in use."
@@ -186,7 +187,7 @@ class _Figure(QToolButton):
 def _mark(verdict: Verdict) -> str:
     """The verdict in a word or two."""
     if verdict.offered:
-        return "✓ Better"
+        return "✓ Better" if verdict.for_others else "✓ Better, for this patient"
     if verdict.fields < FEWEST_FIELDS or verdict.mitoses < FEWEST_MITOSES:
         return "? Too little evidence"
     if verdict.difference < 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
+from ...finetune.gate import FEWEST_PATIENTS
 from ...models.card import ModelCard
 from ...models.versions import adopted, before, lineage, versions
 from ..card import headline
@@ -104,4 +105,5 @@ def _told(card: ModelCard) -> str:
     parent, child = tuned.get("parent", {}).get("f"), tuned.get("child", {}).get("f")
     fields = tuned.get("judged_on", {}).get("fields")
     compared = f"F {parent:.2f} → {child:.2f} on {fields} fields" if parent is not None and child is not None else ""
-    return f"from {str(card.parent).partition('@')[2]}{' · ' if compared else ''}{compared}"
+    whom = "" if len(tuned.get("patients", ())) >= FEWEST_PATIENTS else " · for one patient"
+    return f"from {str(card.parent).partition('@')[2]}{' · ' if compared else ''}{compared}{whom}"
