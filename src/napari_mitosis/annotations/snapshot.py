@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -14,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 from pydantic import Field as Value
 
 from ..errors import JournalError
+from ..files import write_whole
 from ..tables import annotations_frame
-from .actions import new_id
 from .frames import annotations_of
 from .replay import Figure, replay
 from .store import Journal
@@ -134,15 +133,7 @@ class Snapshot(_Frozen):
             When the file cannot be written; an earlier one stays as it was then.
         """
         text = json.dumps({"sha256": self.sha256, **self.model_dump(mode="json")}, indent=1, ensure_ascii=False)
-        partial = path.with_name(f"{path.name}.{new_id()[:8]}.partial")
-        try:
-            with partial.open("w", encoding="utf-8", newline="\n") as file:
-                file.write(text + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_whole(path, text + "\n", durable=True)
 
     @classmethod
     def load(cls, path: Path) -> Snapshot:
