@@ -8,6 +8,7 @@ Prints medians in milliseconds of processor time, and returns 1 where a target i
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections.abc import Callable
@@ -15,11 +16,15 @@ from statistics import median
 
 import numpy as np
 
+from napari_mitosis.annotations.actions import Action
+from napari_mitosis.annotations.frames import FiguresTable
+from napari_mitosis.annotations.replay import FieldState
 from napari_mitosis.cases.areas import Area
-from napari_mitosis.cases.count import Counted, tally
+from napari_mitosis.cases.count import Counted, figure_arrays, tally
 from napari_mitosis.measures.chances import outlook
 from napari_mitosis.measures.grade import NOTTINGHAM
 from napari_mitosis.measures.hotspot import HPF_10_MM2, SHAPES, Outline, centres_in_field, find_hotspot
+from napari_mitosis.review.judge import link
 
 
 def milliseconds(run: Callable[[], object], runs: int) -> float:
@@ -41,6 +46,30 @@ def counted(figures: int, side_px: int, rng: np.random.Generator) -> Counted:
     waiting = figures - 2 * third
     chances = rng.beta(0.4, 2.0, waiting)
     return Counted("field", (side_px, side_px), 0.25, Area(), places[: 2 * third], labels, places[2 * third :], chances)
+
+
+def live(figures: int, side_px: int, rng: np.random.Generator) -> Callable[[], object]:
+    """What one decision among so many figures takes: the table follows, candidates are linked, all is counted."""
+    candidates = rng.uniform(0, side_px - 1, (figures, 2))
+    state = FieldState()
+    for at, (y, x) in enumerate(candidates[: figures // 2]):
+        state.apply(Action(f"a{at}", "add", "d", f"f{at}", float(y) + 2, float(x), "mitosis", tick=at + 1))
+    table, number = FiguresTable(), itertools.count(figures)
+    table.of(state)
+
+    def decide() -> object:
+        at = next(number)
+        y, x = candidates[-1 - at % (figures // 2)]
+        touched = state.apply(Action(f"a{at}", "accept", "d", f"f{at}", float(y), float(x), "mitosis", tick=at))
+        table.follow(state, touched)
+        now = table.of(state)
+        places, labels = figure_arrays(now)
+        waiting = np.flatnonzero(link(candidates, places, 0.25) < 0)
+        chances = np.full(len(waiting), 0.3)
+        field = Counted("f", (side_px, side_px), 0.25, Area(), places, labels, candidates[waiting], chances)
+        return tally([field], NOTTINGHAM)
+
+    return decide
 
 
 def points(count: int, side_um: float, clumped: bool, rng: np.random.Generator) -> np.ndarray:
@@ -74,6 +103,9 @@ def main() -> int:
         milliseconds(lambda: outlook(0, 2.74, chances, NOTTINGHAM), 15),
         5,
     )
+    for side in (6600, 80_000):
+        name = f"a decision among 10,000 candidates in {(side * 0.25e-3) ** 2:.2f} mm2, to the new score"
+        line(name, milliseconds(live(10_000, side, rng), 31), 5)
     for side_um, clumped, limit in (
         (30_000, True, 1000),
         (30_000, False, 1000),

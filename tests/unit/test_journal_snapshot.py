@@ -88,6 +88,19 @@ def test_the_hash_follows_the_content_and_nothing_else(books: list[Notebook]) ->
     assert take_snapshot(journal, digests).sha256 != snapshot.sha256
 
 
+def test_where_the_files_lie_is_not_in_the_hash(books: list[Notebook], tmp_path: Path) -> None:
+    """The same annotations of the same pixels: another machine keeps its images elsewhere."""
+    journal = books[0].journal
+    before = take_snapshot(journal)
+    moved = Field.from_array(books[1].field.read(0, 20, 0, 31), 0.25, books[1].field.name, tmp_path / "away" / "1.png")
+    journal.remember(moved)
+    after = take_snapshot(journal)
+    assert after.field(moved.digest).path != before.field(moved.digest).path
+    assert after.sha256 == before.sha256
+    after.save(tmp_path / "s.json")
+    assert Snapshot.load(tmp_path / "s.json").sha256 == before.sha256
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [

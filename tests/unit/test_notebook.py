@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from napari_mitosis.annotations.frames import FIGURE_COLUMNS
+from napari_mitosis.annotations.frames import FIGURE_COLUMNS, figures_frame
 from napari_mitosis.annotations.notebook import Change, Notebook
+from napari_mitosis.annotations.replay import replay
 from napari_mitosis.annotations.store import Journal
 from napari_mitosis.decision.decide import Rule
 from napari_mitosis.errors import MitosisError
@@ -320,3 +321,24 @@ def test_what_cannot_be_meant_changes_nothing(
     assert book.figures.empty
     assert book.pending == 0
     assert book.journal.actions() == []
+
+
+def test_the_table_that_follows_is_the_one_made_anew(file: Path, field: Field) -> None:
+    book, rng = open_book(file, field), np.random.default_rng(0)
+    for _ in range(120):
+        there = list(book.figures["figure"])  # asked each time: so there is a table that has to follow
+        figure = str(rng.choice(there)) if there else ""
+        kind = str(rng.choice(["add", "add", "many", "move", "relabel", "delete", "undo", "redo"]))
+        if kind == "add":
+            book.add(rng.uniform(0, 199), 3, score=rng.choice([0.5, math.nan]))
+        elif kind == "many":
+            book.add_all(pd.DataFrame({"y_px": [1.0, 2.0], "x_px": [1.0, 2.0]}))
+        elif kind in ("undo", "redo"):
+            getattr(book, kind)()
+        elif figure and kind == "move":
+            book.move(figure, rng.uniform(0, 199), 7)
+        elif figure and kind == "relabel":
+            book.relabel(figure, "mitosis", "anaphase")
+        elif figure:
+            book.delete(figure)
+        pd.testing.assert_frame_equal(book.figures, figures_frame(replay(book.journal.actions()).figures))

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,14 @@ def test_publishing_twice_gives_one_version(folder: Path, tmp_path: Path) -> Non
     run = finished_run(folder, tmp_path / "run")
     assert publish_child(run, folder) == publish_child(run, folder)
     assert len(versions("segmitos", folder)) == 2
+
+
+def test_two_windows_publish_one_child_at_the_same_time(folder: Path, tmp_path: Path) -> None:
+    run = finished_run(folder, tmp_path / "run")
+    with ThreadPoolExecutor(4) as pool:
+        names = set(pool.map(lambda _: publish_child(run, folder), range(8)))
+    assert names == {"segmitos@0.0.1+tuned.1"}
+    assert load_detector(*names, folder).card.parent == PARENT
 
 
 def test_two_children_never_share_a_name(folder: Path, tmp_path: Path) -> None:

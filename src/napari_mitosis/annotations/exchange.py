@@ -6,7 +6,6 @@ A file holds the figures of one field. What a format keeps of `EXCHANGE_COLUMNS`
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import DatasetError
+from ..files import replacing
 from ..tables import LABELS
 from . import (
     exchange_csv,
@@ -212,14 +212,11 @@ def export_annotations(path: Path, figures: pd.DataFrame, facts: FieldFacts, nam
     fits = table["label"].isin(chosen.labels)
     content = chosen.write(table[fits].reset_index(drop=True), facts)
     data = content.encode("utf-8") if isinstance(content, str) else content
-    partial = path.with_name(f"{path.name}.{new_id()[:8]}.partial")
     try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
+        with replacing(path) as partial:
+            partial.write_bytes(data)
     except OSError as error:
         raise DatasetError(f"{path}: it cannot be written ({error.strerror}).") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return int((~fits).sum())
 
 

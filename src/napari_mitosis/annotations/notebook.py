@@ -15,7 +15,7 @@ from ..errors import JournalCut, JournalError, MitosisError
 from ..fields.field import Field
 from ..names import printable
 from .actions import Action, batched, in_order, new_id, rule_json, timestamp, utc_now
-from .frames import annotations_of, figures_frame, given_number, given_text
+from .frames import FiguresTable, annotations_of, given_number, given_text
 from .outbox import Outbox
 from .replay import FieldState, Figure, Marks, history_of, replay
 from .store import Journal
@@ -78,7 +78,7 @@ class Notebook:
         self._generation = -1
         self._remembered = False
         self._writer, self._tick = new_id(), 0
-        self._frame: pd.DataFrame | None = None
+        self._table = FiguresTable()
         self._read()
 
     def set_context(self, model: str, rule: Rule | None) -> None:
@@ -257,9 +257,7 @@ class Notebook:
             RangeIndex; columns `frames.FIGURE_COLUMNS`: id, centre in field pixels, label, phase (or empty), source,
             score (or NaN), and reader, time and kind of the newest action.
         """
-        if self._frame is None:
-            self._frame = figures_frame(self._state.figures)
-        return self._frame.copy()
+        return self._table.of(self._state)
 
     @property
     def marks(self) -> Marks:
@@ -353,7 +351,7 @@ class Notebook:
         touched: list[str] = []
         for action in actions:
             touched += self._state.apply(action)
-        self._frame = None
+        self._table.follow(self._state, touched)
         if self._outbox.put(actions) or self._outbox.cut:
             self._remember()
             others = self._read()
@@ -393,7 +391,7 @@ class Notebook:
     def _rebuild(self) -> Change | None:
         """The state anew: what others did may stand before what we did."""
         old, self._state = self._state, replay([*self._written, *self._outbox.pending])
-        self._frame = None
+        self._table.forget()
         was, now = ({figure.id: figure for figure in state.figures} for state in (old, self._state))
         differing = tuple(one for one in {**was, **now} if was.get(one) != now.get(one))
         same = not differing and old.marks == self._state.marks

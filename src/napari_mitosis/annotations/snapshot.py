@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -14,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 from pydantic import Field as Value
 
 from ..errors import JournalError
+from ..files import write_whole
 from ..tables import annotations_frame
-from .actions import new_id
 from .frames import annotations_of
 from .replay import Figure, replay
 from .store import Journal
@@ -105,7 +104,7 @@ class Snapshot(_Frozen):
 
     @property
     def sha256(self) -> str:
-        """Hash of all that it holds; the same after `save` and `load`."""
+        """Hash of all that it holds but for where files lie; the same after `save` and `load`, and on every machine."""
         return hashlib.sha256(self._canonical()).hexdigest()
 
     def field(self, digest: str) -> FieldRecord:
@@ -134,15 +133,7 @@ class Snapshot(_Frozen):
             When the file cannot be written; an earlier one stays as it was then.
         """
         text = json.dumps({"sha256": self.sha256, **self.model_dump(mode="json")}, indent=1, ensure_ascii=False)
-        partial = path.with_name(f"{path.name}.{new_id()[:8]}.partial")
-        try:
-            with partial.open("w", encoding="utf-8", newline="\n") as file:
-                file.write(text + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_whole(path, text + "\n", durable=True)
 
     @classmethod
     def load(cls, path: Path) -> Snapshot:
@@ -168,15 +159,18 @@ class Snapshot(_Frozen):
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise JournalError(f"{path} is no snapshot of annotations: {where}: {first['msg']}.") from error
-        if snapshot.sha256 != stated:
+        older = hashlib.sha256(snapshot._canonical(paths=True)).hexdigest()
+        if stated not in (snapshot.sha256, older):
             raise JournalError(f"{path} was changed after it was saved: its hash does not fit. Take a new snapshot.")
         return snapshot
 
-    def _canonical(self) -> bytes:
+    def _canonical(self, paths: bool = False) -> bytes:
         content = self.model_dump(mode="json")
         for field in content["fields"]:
             if not field["case"]:  # a snapshot that was taken before cases were kept has the hash that it had
                 del field["case"]
+            if not paths:  # the digest says which pixels they are; where somebody keeps them is nobody else's business
+                del field["path"]
         return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 

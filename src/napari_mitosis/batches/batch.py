@@ -19,6 +19,7 @@ from ..decision.decide import Rule
 from ..errors import FieldError, MitosisError
 from ..fields.field import open_field
 from ..fields.npe2_reader import SUFFIXES
+from ..files import write_whole
 from ..jobs import Job, Progress, T, retold
 from ..measures.grade import mitotic_density
 from ..names import printable, safe_name
@@ -274,9 +275,7 @@ def scaled(job: Job[T], number: int, total: int, label: str) -> Job[T]:
 
 
 def _write_summary(out: Path, report: BatchReport) -> None:
-    part = out / "summary.json.part"
-    part.write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
-    os.replace(part, out / "summary.json")
+    write_whole(out / "summary.json", json.dumps(report.as_dict(), indent=2) + "\n")
 
 
 def read_detections(path: Path) -> dict[str, pd.DataFrame]:

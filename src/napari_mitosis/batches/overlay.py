@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ..fields.field import Field
+from ..files import replacing
 
 MAX_SIDE_PX = 4096
 """A larger field is drawn reduced by a whole factor: the picture of a slide must open anywhere."""
@@ -166,9 +166,5 @@ def save_png(path: Path, picture: NDArray[np.uint8]) -> None:
     OSError
         When it cannot be written.
     """
-    part = path.with_name(path.name + ".part")
-    try:
-        Image.fromarray(picture).save(part, format="PNG")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as partial:
+        Image.fromarray(picture).save(partial, format="PNG")

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ import pandas as pd
 
 from ..errors import MitosisError
 from ..fields.field import Field
+from ..files import replacing, write_whole
 from .slides_area import Region, ScanArea
 from .slides_candidates import SlideCandidates, SlideDecider, joined
 
@@ -67,7 +67,7 @@ class SlideStore:
 
     def write(self, region: Region, rows: pd.DataFrame) -> None:
         """Keep the candidates of a region, whole or not at all."""
-        _whole(self._path(region), rows.to_parquet)
+        _write_parquet(self._path(region), rows)
 
     def finish(self, regions: Sequence[Region], area: ScanArea) -> SlideCandidates:
         """Join the candidates of all regions, decide on them, and write both.
@@ -82,10 +82,10 @@ class SlideStore:
             rows, self.facts.shape, self.facts.mpp, self.facts.model, self.facts.digest, self.facts.rule
         )
         detections = SlideDecider(found).decide(found.rule)
-        _whole(self.folder / "candidates.parquet", rows.to_parquet)
-        _whole(self.folder / "detections.parquet", detections.to_parquet)
+        _write_parquet(self.folder / "candidates.parquet", rows)
+        _write_parquet(self.folder / "detections.parquet", detections)
         text = detections_geojson(detections, found.model)
-        _whole(self.folder / "detections.geojson", lambda path: path.write_text(text, encoding="utf-8"))
+        write_whole(self.folder / "detections.geojson", text)
         return found
 
     def detections(self) -> pd.DataFrame:
@@ -138,7 +138,7 @@ def open_store(
     (folder / "regions").mkdir(parents=True, exist_ok=True)
     if not header.is_file():
         text = json.dumps({"key": key, **stated}, indent=1) + "\n"
-        _whole(header, lambda path: path.write_text(text, encoding="utf-8"))
+        write_whole(header, text)
     nothing = SlideCandidates(pd.DataFrame(), field.shape, mpp, pipeline.name, field.digest, pipeline.rule)
     return SlideStore(folder, nothing, key)
 
@@ -175,8 +175,6 @@ def _read(path: Path) -> pd.DataFrame:
         raise MitosisError(f"{path.name} of the scan cannot be read ({error}): delete it and scan again.") from error
 
 
-def _whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file under another name first: whatever happens, it is complete or absent."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    write(partial)
-    os.replace(partial, path)
+def _write_parquet(path: Path, rows: pd.DataFrame) -> None:
+    with replacing(path) as partial:
+        rows.to_parquet(partial)

@@ -61,7 +61,12 @@ class Counted:
 
 def figure_arrays(figures: pd.DataFrame) -> tuple[Floats, NDArray[np.object_]]:
     """Places, shape (n, 2), and labels, shape (n,), of a table of figures."""
-    return figures[["y_px", "x_px"]].to_numpy(dtype=np.float64), figures["label"].to_numpy(dtype=object)
+    return places_of(figures), figures["label"].to_numpy(dtype=object)
+
+
+def places_of(table: pd.DataFrame) -> Floats:
+    """y_px and x_px of a table, shape (n, 2)."""
+    return np.column_stack([table[name].to_numpy(dtype=np.float64) for name in ("y_px", "x_px")])
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,9 +18,7 @@ from ..review.judge import link
 from ..session import Result
 from .areas import Area
 from .case import CaseField
-from .count import Counted, Tally, figure_arrays, tally
-
-_PLACES = ["y_px", "x_px"]
+from .count import Counted, Tally, figure_arrays, places_of, tally
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +54,12 @@ def waiting(result: Result | None, figures: pd.DataFrame, mpp: float | None) -> 
     if result is None or mpp is None or result.detections.empty:
         return Waiting(np.empty(0, dtype=np.int64), np.empty((0, 2)), np.empty(0))
     detections = result.detections
-    linked = link(detections[_PLACES], figures[_PLACES], mpp)
+    places = places_of(detections)
+    linked = link(places, places_of(figures), mpp)
     rows = np.flatnonzero(linked < 0).astype(np.int64)
     scores = detections["score"].to_numpy(dtype=np.float64)[rows]
     probability = Calibration(result.card.calibration).apply(scores)
-    return Waiting(rows, detections[_PLACES].to_numpy(dtype=np.float64)[rows], probability)
+    return Waiting(rows, places[rows], probability)
 
 
 class LiveCount:

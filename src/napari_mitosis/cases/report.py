@@ -19,6 +19,7 @@ from ..annotations.store import Journal
 from ..errors import FieldError, JournalError, MitosisError
 from ..fields.field import Field, lazy_field
 from ..fields.resolution import sidecar_mpp
+from ..files import write_whole
 from ..jobs import Job, Progress
 from ..measures.grade import NOTTINGHAM, Convention, field_diameter_mm
 from ..measures.hotspot import HPF_10_MM2, Shape
@@ -300,11 +301,7 @@ def write_page(path: Path, page: str) -> None:
     JournalError
         When it cannot be written; an earlier one stays as it was.
     """
-    part = path.with_name(path.name + ".part")
     try:
-        part.write_text(page, encoding="utf-8", newline="\n")
-        part.replace(path)
+        write_whole(path, page)
     except OSError as error:
         raise JournalError(f"{path}: the report cannot be written ({error.strerror}).") from error
-    finally:
-        part.unlink(missing_ok=True)

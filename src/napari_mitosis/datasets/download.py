@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 
 from ..errors import DatasetError, FieldError, brief
 from ..fields.pixels import open_pixels
+from ..files import write_whole
 from ..jobs import Job, Progress
 from .http import fetch
 
@@ -236,6 +237,4 @@ def _remember(root: Path, name: str, digest: str) -> None:
     hashes = _hashes(root)
     if hashes.get(name) == digest:
         return
-    draft = root / f"{HASHES_NAME}.new"
-    draft.write_text(json.dumps({**hashes, name: digest}, indent=1, sort_keys=True), encoding="utf-8")
-    os.replace(draft, root / HASHES_NAME)
+    write_whole(root / HASHES_NAME, json.dumps({**hashes, name: digest}, indent=1, sort_keys=True))

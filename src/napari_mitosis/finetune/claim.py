@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..annotations.snapshot import Snapshot
 from ..errors import DatasetError, WeightsError, brief
+from ..files import write_whole
 from .journal import field_plans
 from .plan import PLAN_FILE, FinetunePlan, read_plan
 
@@ -68,9 +68,7 @@ def _check_begun(plan: FinetunePlan, folder: Path) -> None:
     path = folder / BEGUN_FILE
     now = Begun(plan=plan.digest, snapshot=plan.snapshot)
     if not path.exists():
-        partial = folder / f"{BEGUN_FILE}.{os.getpid()}.partial"
-        partial.write_text(now.model_dump_json() + "\n", encoding="utf-8")
-        os.replace(partial, path)
+        write_whole(path, now.model_dump_json() + "\n")
         return
     try:
         begun = Begun.model_validate_json(path.read_bytes())

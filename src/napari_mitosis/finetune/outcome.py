@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -12,6 +11,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from ..errors import DatasetError, brief
+from ..files import write_whole
 from ..models.card import ModelCard
 from ..names import inside
 from .gate import Verdict
@@ -42,7 +42,6 @@ class Outcome:
 
     def save(self) -> None:
         """Write ``outcome.json``, whole or not at all."""
-        partial = self.folder / f"{OUTCOME_FILE}.{os.getpid()}.partial"
         verdict = asdict(self.verdict)
         for kind in ("found", "lost", "new_false", "dropped_false"):
             verdict[kind] = [{**spot, "digest": self.fields[spot["field"]]} for spot in verdict[kind]]
@@ -54,8 +53,7 @@ class Outcome:
             "fields": self.fields,
             "verdict": verdict,
         }
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, self.folder / OUTCOME_FILE)
+        write_whole(self.folder / OUTCOME_FILE, json.dumps(content, indent=2) + "\n")
 
 
 def read_outcome(folder: Path) -> Outcome:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from ..datasets.sample import Sample
 from ..errors import DatasetError, FieldError, brief
 from ..fields.field import lazy_field
+from ..files import write_whole
 from ..models.card import VERSION
 from ..names import text_path
 from ..tables import annotations_frame
@@ -141,9 +141,7 @@ class FinetunePlan(BaseModel):
     def save(self, folder: Path) -> None:
         """Write it to ``folder/plan.json``, whole or not at all."""
         folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f"{PLAN_FILE}.{os.getpid()}.partial"
-        partial.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, folder / PLAN_FILE)
+        write_whole(folder / PLAN_FILE, self.model_dump_json(indent=2) + "\n")
 
 
 def read_plan(folder: Path) -> FinetunePlan:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from pathlib import Path
 
 from ..errors import DatasetError, WeightsError
+from ..files import replacing
 from ..models.card import ModelCard, read_card
 from ..models.registry import installed, user_folder
 from ..models.trust import accept
@@ -44,20 +44,14 @@ def publish_child(run: Path, folder: Path | None = None) -> str:
         card = card.model_copy(update={"version": next_version(str(card.parent or card.name), folder)})
     card = card.model_copy(update={"sha256": sha256})
     stem = f"{card.detector}-{card.version}"
-    partial = place / f"{stem}.{os.getpid()}.partial"
     try:
         place.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(weights, partial)
-        _sync(partial)
-        os.replace(partial, place / f"{stem}.safetensors")
-        card.save(partial)
-        _sync(partial)
-        os.replace(partial, place / f"{stem}.json")
+        with replacing(place / f"{stem}.safetensors", durable=True) as partial:
+            shutil.copyfile(weights, partial)
+        with replacing(place / f"{stem}.json", durable=True) as partial:
+            card.save(partial)
     except OSError as error:
         raise WeightsError(f"{card.name} cannot be kept in {place}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
     published = read_card(place / f"{stem}.json")
     with contextlib.suppress(WeightsError):  # then it is shown as one from elsewhere, and works all the same
         accept(published, "made here")
@@ -71,9 +65,3 @@ def _child(run: Path) -> tuple[ModelCard, Path]:
     except DatasetError as error:
         raise WeightsError(f"{run.name} holds no finished fine-tuning: {error}") from error
     return card, weights
-
-
-def _sync(path: Path) -> None:
-    """Make sure that the file is on disk before its name says so."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())

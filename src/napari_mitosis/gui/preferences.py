@@ -10,6 +10,8 @@ from typing import Any
 
 import platformdirs
 
+from ..files import write_whole
+
 
 def preferences_path() -> Path:
     """The file: ``NAPARI_MITOSIS_SETTINGS``, else ``settings.json`` in the user's configuration folder."""
@@ -41,9 +43,7 @@ class Preferences:
         values = {**self._read(), name: value}
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            fresh = self.path.with_name(f"{self.path.name}.{os.getpid()}.new")
-            fresh.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-            fresh.replace(self.path)
+            write_whole(self.path, json.dumps(values, indent=2, sort_keys=True) + "\n")
 
     def _read(self) -> dict[str, Any]:
         try:

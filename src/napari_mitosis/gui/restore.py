@@ -14,6 +14,7 @@ import platformdirs
 from qtpy.QtCore import QDateTime, QObject, Qt, QTimer
 
 from ..decision.decide import Rule
+from ..files import write_whole
 from .desk import Desk
 from .preferences import preferences_path
 from .views import View, Views
@@ -90,9 +91,7 @@ class Restore(QObject):
         active = session.current.field.path if session.current is not None else None
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            fresh = self.path.with_name(f"{self.path.name}.{os.getpid()}.new")
-            fresh.write_text(json.dumps({"fields": fields, "active": str(active or "")}, indent=1), encoding="utf-8")
-            fresh.replace(self.path)
+            write_whole(self.path, json.dumps({"fields": fields, "active": str(active or "")}, indent=1))
 
     def _note(self, key: str) -> dict[str, Any] | None:
         if key not in self._desk.session or self._desk.session[key].field.path is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 import zipfile
 import zlib
@@ -16,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..decision.evidence import Evidence
+from ..files import replacing
 
 
 class EvidenceCache:
@@ -99,10 +99,8 @@ def save_evidence(path: Path, evidence: Evidence) -> None:
         header["columns"] = list(evidence.candidates.columns)
         maps["candidates"] = evidence.candidates.to_numpy(dtype=np.float64)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as file:
+    with replacing(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, header=np.array(json.dumps(header)), **maps)
-    os.replace(partial, path)
 
 
 def _size(evidence: Evidence) -> int:

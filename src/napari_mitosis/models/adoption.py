@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
 from ..errors import WeightsError, brief
+from ..files import write_whole
 
 ADOPTED_FILE = "adopted.json"
 """Name of the file; a card it is not."""
@@ -46,16 +45,9 @@ def write_adopted(folder: Path, adopted: Mapping[str, Sequence[str]]) -> None:
     WeightsError
         If it cannot be written.
     """
-    partial = folder / f"{ADOPTED_FILE}.{os.getpid()}.partial"
+    text = json.dumps({detector: list(names) for detector, names in adopted.items()}, indent=2)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8") as file:
-            json.dump({detector: list(names) for detector, names in adopted.items()}, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, folder / ADOPTED_FILE)
+        write_whole(folder / ADOPTED_FILE, text, durable=True)
     except OSError as error:
         raise WeightsError(f"the choice of a version cannot be kept in {folder}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)

@@ -7,9 +7,7 @@ is shown as such before it first runs. Imports no torch.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 from collections.abc import Iterable, Mapping
 from importlib import metadata, resources
 from pathlib import Path
@@ -19,6 +17,7 @@ import platformdirs
 from pydantic import TypeAdapter
 
 from ..errors import WeightsError
+from ..files import write_whole
 from .card import ModelCard, cards_in
 from .registry import ENTRY_POINTS, registered
 
@@ -73,16 +72,11 @@ def accept(card: ModelCard, how: Literal["made here", "accepted"] = "accepted") 
     if not card.sha256:
         raise WeightsError(f"{card.name} cannot be accepted: its card holds no hash of its weights")
     path = trust_file()
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(_KNOWN.dump_json({**_read(), version_hash(card): how}, indent=1))
-        os.replace(partial, path)
+        write_whole(path, _KNOWN.dump_json({**_read(), version_hash(card): how}, indent=1).decode())
     except OSError as error:
         raise WeightsError(f"{card.name} cannot be noted in {path.parent}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def packages() -> Mapping[str, str]:

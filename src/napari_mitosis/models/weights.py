@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..errors import WeightsError
+from ..files import replacing
 from .card import ModelCard
 
 
@@ -84,15 +84,13 @@ def publish(network: nn.Module, card: ModelCard, folder: Path) -> ModelCard:
     """
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"{card.detector}-{card.version}"
-    weights = folder / f"{stem}.safetensors"
-    partial = folder / f"{stem}.{os.getpid()}.partial"
     state = {
         k: (v.half() if v.dtype == torch.float32 else v).detach().cpu().contiguous()
         for k, v in network.state_dict().items()
     }
-    save_file(state, partial)
-    card = card.model_copy(update={"sha256": file_sha256(partial)})
-    os.replace(partial, weights)
-    card.save(partial)
-    os.replace(partial, folder / f"{stem}.json")
+    with replacing(folder / f"{stem}.safetensors") as partial:
+        save_file(state, partial)
+        card = card.model_copy(update={"sha256": file_sha256(partial)})
+    with replacing(folder / f"{stem}.json") as partial:
+        card.save(partial)
     return card

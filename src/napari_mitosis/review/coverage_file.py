@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 
+from ..files import replacing
 from .coverage import Coverage
 
 ENVIRONMENT = "NAPARI_MITOSIS_COVERAGE"
@@ -36,10 +37,8 @@ def save_coverage(folder: Path, digest: str, coverage: Coverage) -> None:
     """
     path = file_of(folder, digest)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    with partial.open("wb") as file:
+    with replacing(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, seconds=coverage.seconds, mpp=np.float64(coverage.mpp))
-    partial.replace(path)
 
 
 def load_coverage(folder: Path, digest: str, coverage: Coverage) -> bool:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import cKDTree
 
 from ..tables import LABELS
 
@@ -65,18 +64,51 @@ def link(candidates_px: ArrayLike, figures_px: ArrayLike, mpp: float, radius_um:
     linked = np.full(len(ours), -1, dtype=np.int64)
     if len(ours) == 0 or len(theirs) == 0:
         return linked
-    # The tree compares squares; a hair more, and the plain distance decides.
-    found = cKDTree(ours * mpp).sparse_distance_matrix(
-        cKDTree(theirs * mpp), radius_um * (1 + 1e-9), output_type="ndarray"
-    )
-    found = found[found["v"] <= radius_um]
+    candidate, figure, apart = _near(ours * mpp, theirs * mpp, radius_um)
+    order = np.argsort(apart)
+    if (np.diff(apart[order]) == 0).any():  # rows settle what is equally far; seldom, and it takes long
+        order = np.lexsort((figure, candidate, apart))
+    candidate, figure = candidate[order], figure[order]
     taken = np.zeros(len(theirs), dtype=bool)
-    for at in np.lexsort((found["j"], found["i"], found["v"])):
-        candidate, figure = int(found["i"][at]), int(found["j"][at])
-        if linked[candidate] < 0 and not taken[figure]:
-            linked[candidate] = figure
-            taken[figure] = True
+    while len(candidate):
+        # A pair that is the nearest one left to both of its members is one, whatever becomes of the others.
+        mutual = _is_first(candidate, len(ours)) & _is_first(figure, len(theirs))
+        linked[candidate[mutual]] = figure[mutual]
+        taken[figure[mutual]] = True
+        free = (linked[candidate] < 0) & ~taken[figure]
+        candidate, figure = candidate[free], figure[free]
     return linked
+
+
+def _near(
+    ours: NDArray[np.float64], theirs: NDArray[np.float64], radius: float
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    """Rows and distances of all pairs within a radius, on a grid of squares of that side: quicker than trees."""
+    corner = np.minimum(ours.min(axis=0), theirs.min(axis=0))
+    squares = [((places - corner) / (radius * (1 + 1e-9))).astype(np.int64) for places in (ours, theirs)]
+    width = int(max(square[:, 1].max() for square in squares)) + 3  # squares beside the edge are empty
+    mine, other = (square[:, 0] * width + square[:, 1] + 1 for square in squares)
+    by_mine, by_other = np.argsort(mine), np.argsort(other)
+    mine, other = mine[by_mine], other[by_other]
+    pairs = []
+    for line in (-width, 0, width):  # three squares of a line follow one another
+        low = np.searchsorted(other, mine + (line - 1))
+        count = np.searchsorted(other, mine + (line + 1), side="right") - low
+        row = np.repeat(np.arange(len(mine)), count)
+        at = np.repeat(low - np.cumsum(count) + count, count) + np.arange(len(row))
+        pairs.append((by_mine[row], by_other[at]))
+    first, second = (np.concatenate(rows) for rows in zip(*pairs, strict=True))
+    apart = np.hypot(*(ours[first] - theirs[second]).T)
+    within = apart <= radius
+    return first[within], second[within], apart[within]
+
+
+def _is_first(numbers: NDArray[np.intp], count: int) -> NDArray[np.bool_]:
+    """Where each number below `count` stands for the first time."""
+    at = np.arange(len(numbers))
+    first = np.empty(count, dtype=np.intp)
+    first[numbers[::-1]] = at[::-1]
+    return np.asarray(first[numbers] == at)
 
 
 def nearest(place: NDArray[np.float64], places: NDArray[np.float64], mpp: float) -> int:

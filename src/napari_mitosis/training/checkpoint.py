@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..errors import WeightsError
+from ..files import replacing
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
@@ -25,18 +25,12 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str,
         If it cannot be written, as on a full disk.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
+    contiguous = {k: v.detach().contiguous().cpu() for k, v in tensors.items()}
     try:
-        save_file(
-            {k: v.detach().contiguous().cpu() for k, v in tensors.items()},
-            partial,
-            metadata={"json": json.dumps(dict(header))},
-        )
-        os.replace(partial, path)
+        with replacing(path) as partial:
+            save_file(contiguous, partial, metadata={"json": json.dumps(dict(header))})
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{path.name} cannot be written: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..files import write_whole
 from ..jobs import Job, Progress, retold
 
 _LOOK_AGAIN_S = 20.0
@@ -91,10 +92,7 @@ def _done(stage: Stage, folder: Path) -> bool:
 
 
 def _mark(stage: Stage, folder: Path) -> None:
-    place = folder / stage.name
-    partial = place / f"done.{os.getpid()}.partial"
-    partial.write_text(json.dumps({"target": stage.target}), encoding="utf-8")
-    os.replace(partial, place / "done.json")
+    write_whole(folder / stage.name / "done.json", json.dumps({"target": stage.target}))
 
 
 @contextmanager
