@@ -21,6 +21,7 @@ from ..errors import JournalCut, JournalError
 from .actions import timestamp, utc_now
 from .schema import ACTIONS, FIELDS, GUARDS, SCHEMA_VERSION, VERSION, create_tables
 from .statements import bring_up_to_date
+from .written_over import Witness
 
 _LOG = "-wal"
 _LOCK_KEY = 0x6D69746F
@@ -84,6 +85,7 @@ class Database:
             raise
         self._identity = self._seen()
         self._bytes, self._log = self._size(), self._seen(_LOG)
+        self._witness = None if self._file is None else Witness(self._file)
         self._cut_short = False
 
     @property
@@ -154,7 +156,7 @@ class Database:
         return self._sqlite and self._seen() != self._identity
 
     def check_cut(self) -> None:
-        """See whether the file has become shorter, or its log is another one, which no journal does by itself.
+        """See whether the file was cut short or written over, or its log is another one; no journal does so by itself.
 
         What was in it is gone, and more would be destroyed by going on: from then on every call raises. The file is
         not opened for this: closing it would drop this program's locks on it.
@@ -166,11 +168,12 @@ class Database:
         size, log = self._size(), self._seen(_LOG)
         shorter = size is not None and self._bytes is not None and size < self._bytes
         removed = self._log is not None and log != self._log and not self.broken()
-        self._cut_short = self._cut_short or shorter or removed
+        over = self._witness is not None and not self._cut_short and self._witness.contradicted()
+        self._cut_short = self._cut_short or shorter or removed or over
         if self._cut_short:
             raise JournalCut(
-                f"Another program has cut the journal {self.name} short, or removed its log ({_LOG}), while it was "
-                "open; what it held may be gone. Put back a copy of it, and start this program again."
+                f"Another program has cut the journal {self.name} short, written over it, or removed its log ({_LOG}), "
+                "while it was open; what it held may be gone. Put back a copy of it, and start this program again."
             )
         self._bytes, self._log = size, log
 

@@ -108,7 +108,7 @@ class Panel(QWidget):
         self.more.setCheckable(True)
         self.more.setMenu(menu)
         self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.more.setToolTip("Train, Compare, Why")
+        self.more.setToolTip(", ".join(step.name for step in self.steps.values() if step.more))
         bar.addWidget(self.more)
         self.layers = QToolButton()
         self.layers.setText("☰")
