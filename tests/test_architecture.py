@@ -228,6 +228,17 @@ def test_no_print_and_no_process_events() -> None:
     )
 
 
+def test_tables_are_written_in_one_place() -> None:
+    """`tables.table_text` lets no formula out, and no text that UTF-8 cannot write."""
+    assert not problems(
+        lambda path: (
+            f"{relative(path)}:{call.lineno} {ast.unparse(call.func)}"
+            for call in calls(path)
+            if ast.unparse(call.func).endswith(".to_csv") and path.stem != "tables"
+        )
+    )
+
+
 MUTABLE = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
 MUTABLE_CALLS = frozenset({"list", "dict", "set", "defaultdict", "OrderedDict", "deque", "Counter", "bytearray"})
 MUTATING = frozenset(

@@ -13,8 +13,11 @@ import pytest
 
 pytest.importorskip("napari")
 
+from qtpy.compat import isalive
+
 from napari_mitosis.decision.evidence import Evidence
 from napari_mitosis.fields.field import Field
+from napari_mitosis.gui.app import open_window
 from napari_mitosis.gui.detect.dock import DetectDock
 from napari_mitosis.gui.panel.dock import open_step
 from napari_mitosis.gui.panel.panel import Panel, panel_of
@@ -139,6 +142,25 @@ def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NAPARI_MITOSIS_SETTINGS", str(tmp_path / "settings.json"))
     monkeypatch.setenv("NAPARI_MITOSIS_COVERAGE", str(tmp_path / "coverage"))
     monkeypatch.delenv("NAPARI_MITOSIS_READER", raising=False)
+
+
+@pytest.fixture
+def opened(qtbot: Any) -> Iterator[Callable[..., tuple[Any, Panel]]]:
+    """Opens windows, and closes them after the test."""
+    windows: list[tuple[Any, Panel]] = []
+
+    def opener(*paths: Path, **options: Any) -> tuple[Any, Panel]:
+        viewer, panel = open_window(list(paths), **{"detect": False, **options})
+        windows.append((viewer, panel))
+        viewer.show()
+        qtbot.wait(100)
+        return viewer, panel
+
+    yield opener
+    for viewer, panel in windows:
+        if isalive(panel):
+            panel.desk.shutdown()
+            viewer.close()
 
 
 @pytest.fixture

@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from qtpy.compat import isalive
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import QMenu, QWidget
 
 from napari_mitosis.datasets.samples import sample_folder
-from napari_mitosis.gui.app import open_window
 from napari_mitosis.gui.panel.dock import DOCK_NAME, open_panel
 from napari_mitosis.gui.panel.menu import MENU_NAME
 from napari_mitosis.gui.panel.panel import Panel
-
-
-@pytest.fixture
-def opened(qtbot: Any) -> Iterator[Callable[..., tuple[Any, Panel]]]:
-    """Opens windows, and closes them after the test."""
-    windows: list[tuple[Any, Panel]] = []
-
-    def opener(*paths: Path, **options: Any) -> tuple[Any, Panel]:
-        viewer, panel = open_window(list(paths), **{"detect": False, **options})
-        windows.append((viewer, panel))
-        viewer.show()
-        qtbot.wait(100)
-        return viewer, panel
-
-    yield opener
-    for viewer, panel in windows:
-        if isalive(panel):
-            panel.desk.shutdown()
-            viewer.close()
 
 
 def canvas_of(panel: Panel) -> QOpenGLWidget:

@@ -7,7 +7,7 @@ import pytest
 
 from napari_mitosis.batches.slides_area import ScanArea
 from napari_mitosis.fields.field import Field
-from napari_mitosis.fields.npe2_reader import field_layer
+from napari_mitosis.fields.npe2_reader import field_layer, field_of
 from napari_mitosis.gui.slides import dock as slide_dock
 from napari_mitosis.gui.slides import work
 from napari_mitosis.gui.slides.panel import REGIONS, WHOLE
@@ -55,6 +55,18 @@ def test_from_tissue_to_hotspot(slide, make_napari_viewer, qtbot, tmp_path: Path
     dock.go(1)
     centre = np.array(dock.layers.visible_px(slide)).reshape(2, 2).mean(axis=1)
     assert np.hypot(*(centre - (1625, 720))) < 320  # the radius of the hotspot
+    before = dock.panel.review.isEnabled()
+    dock.panel.review.click()
+    qtbot.waitUntil(lambda: any(" at y" in layer.name for layer in viewer.layers), timeout=20_000)
+    cut = next(field_of(layer.metadata) for layer in viewer.layers if " at y" in layer.name)
+    top, left = (int(part[1:]) for part in cut.name.split(" at ")[1].split())
+    assert before, "a hotspot is looked at"
+    assert [level.shape[:2] for level in cut.levels][1:] == [tuple(side // 4 for side in cut.shape)] * (
+        max(cut.shape) > 1024
+    )
+    assert cut.mpp == pytest.approx(MPP)
+    assert np.array_equal(cut.numpy(), slide.read(top, top + cut.shape[0], left, left + cut.shape[1]))
+    assert dock.field is slide, "the slide is still the one that is worked on"
     dock.magnify(40)
     assert dock.panel.power.text() == "40x"
 

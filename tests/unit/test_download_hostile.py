@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import socket
-import threading
 import time
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.attack.servers import serving
 
 from napari_mitosis.datasets.download import HASHES_NAME, download_midogpp
 from napari_mitosis.datasets.http import fetch
@@ -19,34 +17,6 @@ from napari_mitosis.jobs import run
 
 MANY_S = 10.0
 """A cancel takes a tenth of a second; without it these servers would hold for a minute and more."""
-
-
-@contextlib.contextmanager
-def serving(pieces: Iterable[bytes | float]) -> Iterator[str]:
-    """A server that sends these bytes, and waits for these seconds, to whoever asks."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    script, over = list(itertools.islice(pieces, 2000)), threading.Event()
-
-    def answer(connection: socket.socket) -> None:
-        with connection, contextlib.suppress(OSError):
-            connection.recv(4096)
-            for piece in script:
-                if isinstance(piece, bytes):
-                    connection.sendall(piece)
-                elif over.wait(piece):
-                    return
-
-    def accept() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                threading.Thread(target=answer, args=(listener.accept()[0],), daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/a"
-    finally:
-        over.set()
-        listener.close()
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\n"

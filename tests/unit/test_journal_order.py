@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import random
@@ -194,6 +195,36 @@ def test_a_journal_that_is_cut_short_while_open_is_noticed_and_nothing_of_the_fi
 
 def assert_same(figures: pd.DataFrame, expected: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(figures, expected)
+
+
+@pytest.mark.parametrize("how", ["an older copy", "zeros", "a damaged page", "another journal"])
+def test_a_journal_that_is_written_over_at_the_same_size_is_noticed(tmp_path: Path, field: Field, how: str) -> None:
+    file = tmp_path / "j.sqlite"
+    for path in (file, tmp_path / "other.sqlite"):
+        with Journal(path) as journal:
+            Notebook(journal, field, "ann").add_all(pd.DataFrame({"y_px": np.arange(40.0), "x_px": 1.0}))
+    older, other = file.read_bytes(), (tmp_path / "other.sqlite").read_bytes()
+    book = Notebook(Journal(file), field, "ann")
+    for x in (2, 3):  # honest changes of the file alarm nobody
+        book.add(1, x)
+        with contextlib.closing(sqlite3.connect(file)) as raw:
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert book.warning == ""
+    pages = {
+        "an older copy": older,
+        "zeros": bytes(len(older)),
+        "a damaged page": older[:8192] + bytes(4096) + older[12288:],
+        "another journal": other,
+    }
+    assert len(pages[how]) == file.stat().st_size
+    with file.open("r+b") as open_file:
+        open_file.write(pages[how])
+    book.add(1, 4)
+    assert "written over it" in book.warning
+    assert "43 actions are kept in" in book.warning
+    (kept,) = left_behind(str(file), spill_folder())
+    assert [(action.y_px, action.x_px) for action in kept.actions][-3:] == [(1, 2), (1, 3), (1, 4)]
+    assert any("written over it" in words for words in book.journal.check())
 
 
 def test_an_emptied_journal_is_not_taken_for_a_new_one(tmp_path: Path, field: Field) -> None:

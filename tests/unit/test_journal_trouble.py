@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +149,104 @@ def test_another_journal_does_not_take_them_and_a_torn_line_spoils_nothing(tmp_p
     assert kept.actions == actions[:1]  # the two others belong together, and the line of both is torn
     assert kept.path != spill.path
     assert kept.whole  # what was torn had not been confirmed
+
+
+def test_a_file_that_is_taken_while_a_line_is_written_takes_no_line_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program opens the journal between the opening of the file and the writing of the line."""
+    opened, found = Path.open, []
+
+    def opened_then_taken(path: Path, *arguments: object, **options: object) -> object:
+        file = opened(path, *arguments, **options)  # type: ignore[call-overload]
+        monkeypatch.undo()
+        found.extend(take())
+        return file
+
+    def take() -> list[Action]:
+        files = left_behind("here", tmp_path)
+        for file in files:
+            file.done()
+        return [action for file in files for action in file.actions]
+
+    action = Action(new_id(), "complete", "digest")
+    monkeypatch.setattr(Path, "open", opened_then_taken)
+    assert Spill("here", tmp_path).keep([action])
+    assert action in [*found, *take()]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes do not fork on Windows")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_while_a_journal_is_open_loses_nothing(tmp_path: Path, field: Field) -> None:
+    """The child works on, the parent closes its journal; what the child was told is on disk is there."""
+    file = tmp_path / "j.sqlite"
+    ours = Notebook(Journal(file), field, "ann")
+    ours.add(1, 1)
+
+    def work(tell: Callable[[str], None], asked: Callable[[], None]) -> None:
+        book = Notebook(Journal(file), field, "bob")
+        tell("open")
+        asked()
+        book.add(2, 2)
+        tell("in memory" if book.pending else "kept")
+
+    with killed_child(work) as (told, ask):
+        assert told() == "open"
+        ours.journal.close()
+        ask()
+        assert told() == "kept"
+    assert set(Notebook(Journal(file), field, "ann").figures["reader"]) == {"ann", "bob"}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows deletes no open file")
+def test_a_log_that_another_program_removes_is_noticed(tmp_path: Path, field: Field, state: Path) -> None:
+    file = tmp_path / "j.sqlite"
+
+    def work(tell: Callable[[str], None], asked: Callable[[], None]) -> None:
+        book = Notebook(Journal(file), field, "ann")
+        book.add(1, 1)
+        (tmp_path / "j.sqlite-wal").unlink()
+        (tmp_path / "j.sqlite-shm").unlink()
+        book.add(2, 2)
+        tell(book.warning)
+
+    with killed_child(work) as (told, _):
+        warning = told()
+    assert "removed its log" in warning
+    assert "2 actions are kept in" in warning
+    assert len(Notebook(Journal(file), field, "ann").figures) == 2
+
+
+@contextlib.contextmanager
+def killed_child(
+    work: Callable[[Callable[[str], None], Callable[[], None]], None],
+) -> Iterator[tuple[Callable[[], str], Callable[[], None]]]:
+    """Another process at work, which ends without closing anything; the two speak through pipes."""
+    up, down = os.pipe(), os.pipe()
+
+    def tell(text: str) -> None:
+        os.write(up[1], f"{text}\n".encode())
+
+    def ask() -> None:
+        os.write(down[1], b"!")
+
+    def asked() -> None:
+        os.read(down[0], 1)
+
+    child = os.fork()
+    if child == 0:
+        try:
+            work(tell, asked)
+        except BaseException as error:
+            tell(repr(error))
+        finally:
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.close(up[1])
+    with os.fdopen(up[0]) as lines:
+        yield lambda: lines.readline().strip(), ask
+    os.waitpid(child, 0)
+    for pipe in down:
+        os.close(pipe)
 
 
 def test_a_journal_that_opens_later_gets_what_was_done_before(tmp_path: Path, field: Field) -> None:

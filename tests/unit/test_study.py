@@ -86,5 +86,5 @@ def test_agreement_on_the_command_line(images: list[Path], tmp_path: Path) -> No
     figures = pd.read_csv(out / "figures.csv")
     assert figures[["votes", "consensus"]].to_numpy().tolist() == [[3, "mitosis"], [2, "mitosis"], [2, "mitosis"]]
     assert len(pd.read_csv(out / "disputed.csv")) == 2
-    assert len(list(out.glob("*.png"))) == 4
+    assert len(list(out.glob("*.png"))) == 2 + 2 * 3  # kappa and F, counts; Bland-Altman and phases of each pair
     assert pd.read_csv(out / "counts.csv").shape == (6, 4)

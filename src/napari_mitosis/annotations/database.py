@@ -21,7 +21,9 @@ from ..errors import JournalCut, JournalError
 from .actions import timestamp, utc_now
 from .schema import ACTIONS, FIELDS, GUARDS, SCHEMA_VERSION, VERSION, create_tables
 from .statements import bring_up_to_date
+from .written_over import Witness
 
+_LOG = "-wal"
 _LOCK_KEY = 0x6D69746F
 _CONNECT_S = 2
 _STATEMENT_S = 30
@@ -82,8 +84,9 @@ class Database:
             self.close()
             raise
         self._identity = self._seen()
-        self._bytes = self._size()
-        self._shortened = False
+        self._bytes, self._log = self._size(), self._seen(_LOG)
+        self._witness = None if self._file is None else Witness(self._file)
+        self._cut_short = False
 
     @property
     def _sqlite(self) -> bool:
@@ -153,7 +156,7 @@ class Database:
         return self._sqlite and self._seen() != self._identity
 
     def check_cut(self) -> None:
-        """See whether the file has become shorter, which no journal does by itself.
+        """See whether the file was cut short or written over, or its log is another one; no journal does so by itself.
 
         What was in it is gone, and more would be destroyed by going on: from then on every call raises. The file is
         not opened for this: closing it would drop this program's locks on it.
@@ -162,14 +165,22 @@ class Database:
         ------
         JournalCut
         """
-        size = self._size()
-        self._shortened = self._shortened or (size is not None and self._bytes is not None and size < self._bytes)
-        if self._shortened:
+        size, log = self._size(), self._seen(_LOG)
+        shorter = size is not None and self._bytes is not None and size < self._bytes
+        removed = self._log is not None and log != self._log and not self.broken()
+        over = self._witness is not None and not self._cut_short and self._witness.contradicted()
+        self._cut_short = self._cut_short or shorter or removed or over
+        if self._cut_short:
             raise JournalCut(
-                f"Another program has cut the journal {self.name} short while it was open; what it held may be gone. "
-                "Put back a copy of it, and start this program again."
+                f"Another program has cut the journal {self.name} short, written over it, or removed its log ({_LOG}), "
+                "while it was open; what it held may be gone. Put back a copy of it, and start this program again."
             )
-        self._bytes = size
+        self._bytes, self._log = size, log
+
+    @property
+    def may_close(self) -> bool:
+        """Whether its file holds all that it holds: else closing it would lose that."""
+        return not self._cut_short and not self.lost()
 
     def _size(self) -> int | None:
         try:
@@ -205,11 +216,12 @@ class Database:
             found += [] if rows == ["ok"] else rows
         return found
 
-    def _seen(self) -> tuple[int, int] | None:
+    def _seen(self, suffix: str = "") -> tuple[int, int] | None:
+        """What tells the file, or one beside it, from another of its name; None where there is none."""
         if self._file is None:
             return None
         try:
-            status = os.stat(self._file)
+            status = os.stat(f"{os.fspath(self._file)}{suffix}")
         except OSError:
             return None
         return status.st_dev, status.st_ino
@@ -280,7 +292,7 @@ def _check_file(file: Path, create: bool) -> None:
         raise JournalError(f"There is no journal at {file}.") from None
     if not stat.S_ISREG(status.st_mode):
         raise JournalError(f"The journal {file} cannot be opened: it is no file.")
-    rest = file.with_name(f"{file.name}-wal")
+    rest = file.with_name(f"{file.name}{_LOG}")
     if status.st_size == 0 and rest.is_file() and rest.stat().st_size > 0:
         raise JournalError(
             f"The journal {file} was emptied by another program. Put back a copy of it; or move it and {rest.name} "

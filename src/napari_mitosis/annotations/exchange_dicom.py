@@ -16,6 +16,7 @@ import pandas as pd
 
 from .. import __version__
 from ..errors import DatasetError
+from ..tables import table_text
 from .rows import FieldFacts, exchange_frame, known_label
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def write(figures: pd.DataFrame, facts: FieldFacts) -> bytes:
         annotation_groups=groups,
         series_instance_uid=series,
         series_number=1,
-        sop_instance_uid=generate_uid(entropy_srcs=[facts.name, figures.to_csv()]),
+        sop_instance_uid=generate_uid(entropy_srcs=[facts.name, table_text(figures)]),
         instance_number=1,
         manufacturer="napari-mitosis",
         manufacturer_model_name="napari-mitosis",

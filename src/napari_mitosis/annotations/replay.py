@@ -97,6 +97,15 @@ class FieldState:
         """One figure; None when it is not there (any more)."""
         return self._figures.get(figure)
 
+    def about(self, figure: str) -> list[Action]:
+        """The actions about a figure that count, oldest first."""
+        return [action for action in self._about.get(figure, []) if action.id not in self._undone]
+
+    @property
+    def known_figures(self) -> list[str]:
+        """Ids of all figures that ever were, in the order in which they were first marked."""
+        return list(self._about)
+
     def is_newest(self, figure: str) -> bool:
         """Whether a figure is the last of `figures`."""
         there = (id_ for id_, now in reversed(self._figures.items()) if now is not None)

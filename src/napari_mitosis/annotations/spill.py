@@ -24,6 +24,7 @@ DAMAGED = ".damaged"
 
 _ACTIONS = TypeAdapter(list[Action])
 _MARK = 16  # hex digits of a line's hash
+_TAKERS = 10  # so often may others take the file in a row, each within the moment in which a line is written
 
 
 def spill_folder() -> Path:
@@ -61,20 +62,29 @@ class Spill:
         """
         if self._fresh:
             self._paths.append(self._folder / f"{self._key}-{new_id()}.jsonl")
-        began, self._fresh = self._fresh, True
+        self._fresh = True
         body = _ACTIONS.dump_json(list(actions))
+        line = _hash(body) + b" " + body + b"\n"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as file:
-                file.write(_hash(body) + b" " + body + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            if began:
-                _sync_folder(self._folder)
+            self._fresh = not any(self._add(line) for _ in range(_TAKERS))
         except OSError:
             return False
-        self._fresh = False
-        return True
+        return not self._fresh
+
+    def _add(self, line: bytes) -> bool:
+        """Write a line; False when the file was taken meanwhile: its taker may have read it before the line came."""
+        with self.path.open("ab") as file:
+            first = file.tell() == 0
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+            if first:
+                _sync_folder(self._folder)
+            try:
+                return os.path.samestat(os.fstat(file.fileno()), os.stat(self.path))
+            except FileNotFoundError:
+                return False
 
     @property
     def failed(self) -> bool:

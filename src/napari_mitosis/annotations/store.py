@@ -16,6 +16,7 @@ from ..errors import JournalError
 from ..fields.field import Field
 from ..names import path_text
 from .actions import ACTION_COLUMNS, Action, timestamp, utc_now
+from .forks import closed_in_forks
 from .spill import damaged, left_behind, spill_folder
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class Journal:
         self._closed = False
         self._rescued: tuple[list[dict[str, Any]], list[dict[str, Any]]] | None = None
         self.generation = 0
+        closed_in_forks(self)
         try:
             with self._lock:
                 self._ready()
@@ -255,6 +257,20 @@ class Journal:
             if self._database is not None:
                 self._database.close()
                 self._database = None
+
+    def rest(self, wait_s: float) -> Callable[[], None] | None:
+        """Close it until it is used again, and hold off whoever wants to; what ends that is returned.
+
+        None after `wait_s` in which it was in use. A file that is gone or cut short stays open: it yields to nobody
+        else what it held.
+        """
+        if not self._lock.acquire(timeout=wait_s):
+            return None
+        database = self._database
+        if database is not None and database.may_close:
+            database.close()
+            self._database = None
+        return self._lock.release
 
     def __enter__(self) -> Self:
         return self

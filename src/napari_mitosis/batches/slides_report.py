@@ -11,6 +11,7 @@ import pandas as pd
 from ..files import write_whole
 from ..measures.grade import mitotic_density
 from ..measures.hotspot import HPF_10_MM2, Hotspot, Outline, centres_in_tissue, find_hotspot
+from ..tables import table_text
 from .slides_area import ScanArea
 from .slides_candidates import SlideCandidates
 from .slides_scan import ScanPlan
@@ -103,7 +104,7 @@ def write_summary(out: Path, report: SlidesReport) -> None:
     rows = [asdict(one) for one in report.slides]
     texts = {
         "summary.json": json.dumps({"model": report.model, "slides": rows}, indent=1) + "\n",
-        "summary.csv": pd.DataFrame(rows).to_csv(index=False),
+        "summary.csv": table_text(pd.DataFrame(rows)),
     }
     for name, text in texts.items():
         write_whole(out / name, text)

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from ..measures.readers import ReaderAgreement, bland_altman, phase_confusion
+from ..names import safe_name
 from ..tables import write_table
+from .agreement_plots import agreement_plots, as_png
 
 
 def write_agreement(out: Path, agreement: ReaderAgreement) -> list[Path]:
@@ -34,7 +35,10 @@ def write_agreement(out: Path, agreement: ReaderAgreement) -> list[Path]:
     for name, table in tables.items():
         paths.append(out / f"{name}.csv")
         write_table(paths[-1], table)
-    return [*paths, *_plots(out, agreement)]
+    for name, plot in agreement_plots(agreement).items():
+        paths.append(out / f"{safe_name(name, 'plot')}.png")
+        paths[-1].write_bytes(as_png(plot))
+    return paths
 
 
 def summary(agreement: ReaderAgreement) -> pd.DataFrame:
@@ -59,30 +63,3 @@ def phases(agreement: ReaderAgreement) -> pd.DataFrame:
         for one in table.index:
             rows += [(first, second, one, other, int(table.loc[one, other])) for other in table.columns]
     return pd.DataFrame(rows, columns=["first", "second", "phase_first", "phase_second", "count"])
-
-
-def _plots(out: Path, agreement: ReaderAgreement) -> list[Path]:
-    """A Bland-Altman plot of each pair, and Cohen's kappa of all pairs."""
-    from matplotlib.figure import Figure
-
-    paths = []
-    for first, second in combinations(agreement.names, 2):
-        limits = bland_altman(agreement.counts[first], agreement.counts[second])
-        figure = Figure(figsize=(5, 3.6), layout="constrained")
-        axes = figure.add_subplot()
-        axes.scatter(limits.mean, limits.difference, color="#0072b2")
-        for value, style in ((limits.bias, "-"), (limits.low, "--"), (limits.high, "--")):
-            if np.isfinite(value):
-                axes.axhline(value, color="#555555", linestyle=style)
-        axes.set(xlabel="mean of both counts", ylabel=f"{first} less {second}", title="mitoses in each field")
-        paths.append(out / f"bland-altman {first} {second}.png")
-        figure.savefig(paths[-1])
-    pairs = agreement.pairs[agreement.pairs["radius_um"] == agreement.radius_um]
-    figure = Figure(figsize=(5, 0.6 + 0.5 * max(len(pairs), 2)), layout="constrained")
-    axes = figure.add_subplot()
-    names = [f"{a} and {b}" for a, b in zip(pairs["first"], pairs["second"], strict=True)]
-    axes.barh(names, pairs["kappa"].fillna(0.0), color="#009e73")
-    axes.set(xlabel=f"Cohen's kappa on the union, {agreement.radius_um:g} um", xlim=(-1, 1))
-    paths.append(out / "kappa.png")
-    figure.savefig(paths[-1])
-    return paths

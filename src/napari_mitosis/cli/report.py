@@ -55,6 +55,43 @@ def list_(journal: Where = "") -> None:
     stdout().print(table if table.row_count else "There is no case in this journal yet; 'case add' makes one.")
 
 
+@app.command("agreement")
+def agreement(
+    name: Name,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for tables and plots.")] = Path("agreement"),
+    readers: Annotated[str, typer.Option("--readers", help="Names, with commas between; all if not given.")] = "",
+    radius: Annotated[float, typer.Option("--radius", min=0.1, help="Of consensus and disputes, um.")] = 7.5,
+    journal: Where = "",
+) -> None:
+    """Compare what readers and data sets said of the fields of a case: F, kappa, counts, phases, disputes, verdicts."""
+    from ..annotations.store import Journal, default_journal
+    from ..cases.adjudicate import adjudicated, verdicts
+    from ..cases.agreement import write_agreement
+    from ..cases.case import read_case
+    from ..cases.readings import case_readings, compare
+    from ..errors import MitosisError
+
+    with errors_told(), Journal(journal or default_journal(), create=False) as opened:
+        found = case_readings(opened, read_case(opened, name).fields)
+        names = [reader.strip() for reader in readers.split(",")] if readers else list(found.marks)
+        unknown = [reader for reader in names if reader not in found.marks]
+        if unknown:
+            raise MitosisError(f"{unknown[0]} said nothing of this case; there are {', '.join(found.marks) or 'none'}.")
+        compared = adjudicated(compare(found, names, radius), verdicts(opened, found.fields))
+        paths = write_agreement(out, compared)
+    table = Table("pair", "radius, um", "F", "kappa", title=escape(name))
+    for pair in compared.pairs.to_dict("records"):
+        cells = (
+            f"{pair['first']} and {pair['second']}",
+            f"{pair['radius_um']:g}",
+            f"{pair['f']:.3f}",
+            f"{pair['kappa']:.3f}",
+        )
+        table.add_row(*map(escape, cells))
+    stdout().print(table)
+    stdout().print(f"{len(compared.disputed)} disputed. {len(paths)} files in {escape(str(out))}", highlight=False)
+
+
 @app.command("template")
 def template(out: Annotated[Path, typer.Argument(help="The file to write.")]) -> None:
     """Write the template of the report, for a laboratory's own to start from."""

@@ -17,6 +17,7 @@ from ..jobs import Job, Progress, retold
 from ..models.card import read_card
 from ..models.registry import detector_class
 from ..models.weights import load_weights, publish
+from ..tables import write_table
 from ..training.systems import system
 from .plan import FinetunePlan
 from .simulated_reader import Setting, simulate, thresholds_only
@@ -90,7 +91,7 @@ def experiment(
         row = yield from retold(job, lambda p, s=setting: replace(p, message=f"{s.name}: {p.message}"))  # type: ignore[misc]
         kept.write_text(json.dumps(row), encoding="utf-8")
         rows.append(row)
-        pd.DataFrame(rows).to_csv(out / f"reader-{row['detector']}.csv", index=False)
+        write_table(out / f"reader-{row['detector']}.csv", pd.DataFrame(rows))
     return pd.DataFrame(rows)
 
 
@@ -103,7 +104,7 @@ def thresholds(
         base = parents[setting.case]
         yield Progress(number, len(settings), setting.name)
         rows.append((yield from thresholds_only(samples, setting, base, out / "seen" / base.parent)))
-        pd.DataFrame(rows).to_csv(out / "thresholds.csv", index=False)
+        write_table(out / "thresholds.csv", pd.DataFrame(rows))
     return pd.DataFrame(rows)
 
 

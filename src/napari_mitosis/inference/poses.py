@@ -32,10 +32,15 @@ def mean_over_poses(scores: Callable[[Tensor], Tensor], pixels: Tensor, count: i
         raise ValueError(f"there are 1 to {len(POSES)} poses, not {count}")
     total: Tensor | None = None
     for quarters, mirrored in islice(POSES, count):
-        turned = torch.rot90(pixels, quarters, (2, 3))
-        turned = turned.flip(3) if mirrored else turned
-        one = scores(turned.contiguous(memory_format=torch.channels_last))
-        one = torch.rot90(one.flip(3) if mirrored else one, -quarters, (2, 3))
-        total = one if total is None else total + one
+        posed = _turned(pixels, quarters)
+        posed = posed.flip(3) if mirrored else posed
+        seen = scores(posed.contiguous(memory_format=torch.channels_last))
+        seen = _turned(seen.flip(3) if mirrored else seen, -quarters)
+        total = seen if total is None else total + seen
     assert total is not None
     return total / count
+
+
+def _turned(images: Tensor, quarters: int) -> Tensor:
+    """Images (N, C, H, W) turned by quarters; without a copy where there is nothing to turn."""
+    return torch.rot90(images, quarters, (2, 3)) if quarters else images

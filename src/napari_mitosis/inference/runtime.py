@@ -68,6 +68,7 @@ class OpenVinoModule(nn.Module):
     Parameters
     ----------
     compiled : openvino.CompiledModel
+        Its input is (1, H, W, 3), as `_laid_out` makes it.
     """
 
     def __init__(self, compiled: Any) -> None:
@@ -76,8 +77,10 @@ class OpenVinoModule(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(1, 3, H, W) float32 -> what the module gave, float32."""
+        # Images arrive channels last, which is then a view and not another copy.
+        image = x.float().permute(0, 2, 3, 1).contiguous().numpy()
         request = self._compiled.create_infer_request()
-        request.infer({0: x.float().contiguous().numpy()})
+        request.infer({0: image}, share_inputs=True)
         return torch.from_numpy(np.array(request.get_output_tensor(0).data, copy=True))
 
 
@@ -108,12 +111,23 @@ def _compiled(detector: Detector, part: str, precision: str) -> Any:
     }
     if path.is_file():
         try:
-            return core.compile_model(core.read_model(path), "CPU", settings)
+            return core.compile_model(_laid_out(core.read_model(path)), "CPU", settings)
         except RuntimeError as error:  # a damaged file: convert again
             _log.warning("%s is read no more: %s", path, error)
     model = _convert(detector.network.get_submodule(part))
     _keep(model, path.parent)
-    return core.compile_model(model, "CPU", settings)
+    return core.compile_model(_laid_out(model), "CPU", settings)
+
+
+def _laid_out(model: Any) -> Any:
+    """The model, taking images of (1, H, W, 3)."""
+    import openvino
+    from openvino.preprocess import PrePostProcessor
+
+    steps = PrePostProcessor(model)
+    steps.input().tensor().set_layout(openvino.Layout("NHWC"))
+    steps.input().model().set_layout(openvino.Layout("NCHW"))
+    return steps.build()
 
 
 def _convert(module: nn.Module) -> Any:

@@ -41,9 +41,11 @@ def union_of(readers: Mapping[str, pd.DataFrame], radius_um: float) -> pd.DataFr
     -------
     DataFrame
         field, y_px, x_px, y_um, x_um (of the first who marked it), then for each reader the label, or `NOTHING`, and
-        the phase in a column ``phase NAME``.
+        the phase in a column ``phase NAME``; where tables have a column ``figure``, ``figures``: what is in it, with
+        blanks between.
     """
     names = list(readers)
+    identified = any("figure" in table for table in readers.values())
     rows = []
     for field in _fields(readers):
         own = {name: table[table["field"] == field] for name, table in readers.items()}
@@ -57,8 +59,10 @@ def union_of(readers: Mapping[str, pd.DataFrame], radius_um: float) -> pd.DataFr
             for mark in marks.to_dict("records"):
                 row[mark["reader"]] = mark["label"]
                 row[f"phase {mark['reader']}"] = mark["phase"]
+            if identified:
+                row["figures"] = " ".join(dict.fromkeys(marks["figure"].dropna().loc[lambda ids: ids != ""]))
             rows.append(row)
-    columns = [*_FEATURES, *names, *(f"phase {name}" for name in names)]
+    columns = [*_FEATURES, *names, *(f"phase {name}" for name in names), *(["figures"] if identified else [])]
     frame = pd.DataFrame(rows, columns=columns)
     return frame.sort_values(["field", "y_um", "x_um"], ignore_index=True)
 

@@ -17,6 +17,7 @@ from ..measures.calibrate import Calibration, fit_calibration
 from ..measures.evaluate import Evaluation, FieldResult, evaluate
 from ..models.card import Measure, Member, ModelCard
 from ..models.registry import list_cards
+from ..tables import write_table
 from .ensemble import PROTOCOLS, Fitted, Measured, Run, cross_fit, fit_ensemble, fold_rules, gather
 from .publish import as_measure
 
@@ -73,7 +74,7 @@ def make_ensemble(
     )
     calibration = fit_calibration(scores["score"], scores["hit"])
     out.mkdir(parents=True, exist_ok=True)
-    scores.to_csv(out / "scores.csv", index=False)
+    write_table(out / "scores.csv", scores)
     members = [_member(run, fitted) for run in runs if run.name in fitted.rules]
     report = {
         "rule": _finite(fitted.rule),

@@ -22,6 +22,7 @@ from ..measures.evaluate import FieldResult, evaluate
 from ..measures.sweep import choose_rule, grid_for
 from ..models.card import Measure
 from ..models.registry import Detector
+from ..tables import write_table
 from .crossval import Scored, count_all, write_rules
 from .patients import patient_interval, scanner
 from .publish import as_measure, write_report
@@ -86,10 +87,10 @@ def report_patients(
         [(s.sample, group[s.sample.field.name], s.evidence, decided[s.sample.field.name]) for s in scored], radius_um
     )
     out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(out / "fields.csv", index=False)
+    write_table(out / "fields.csv", table)
     write_rules(out / "rules.json", rules)
     scores = held_out_scores(new, rules, radius_um)
-    scores.to_csv(out / "scores.csv", index=False)
+    write_table(out / "scores.csv", scores)
     shipped = held_out_scores(new, dict.fromkeys(rules, rule), radius_um)
     calibration = fit_calibration(shipped["score"], shipped["hit"]).knots
     error = expected_calibration_error(cross_fitted(scores), scores["hit"])

@@ -21,6 +21,7 @@ from ..measures.evaluate import FieldResult, average_precision, pr_curve
 from ..models.registry import Detector, detector_class, load_detector
 from ..models.trunks import fold_batch_norms
 from ..models.weights import load_weights, publish
+from ..tables import write_table
 from .checkpoint import load_tensors
 from .crossval import Scored, folds
 from .final import with_reports
@@ -182,7 +183,7 @@ def _parent(data: TrainingData, plan: QueuePlan, name: str) -> Job[None]:
             assert evidence is not None
             rows.append((sample, group, evidence, decide(evidence, detector.card.decision_rule())))
     measures, table = measure_groups(rows, RADIUS_UM)
-    table.to_csv(place / "fields.csv", index=False)
+    write_table(place / "fields.csv", table)
     false, area = yield from false_on_tissue(data.tissue_reserve, detector, detector.card.decision_rule())
     text = as_text(measures, {"false/mm2 on tissue set aside": false / area} if area else None)
     (place / "report.txt").write_text(text, encoding="utf-8")

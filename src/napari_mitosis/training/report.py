@@ -19,6 +19,7 @@ from ..measures.calibrate import fit_calibration, uncut
 from ..measures.evaluate import Evaluation, FieldResult, evaluate, match
 from ..measures.sweep import choose_rule, grid_for
 from ..models.card import Measure
+from ..tables import write_table
 from .crossval import Scored, count_all, cross_fitted_rules, measure, write_rules
 from .publish import as_measure, write_report
 
@@ -72,7 +73,7 @@ def make_report(
             again = measure(scored, rules, radius_um, resaved=True)
             name = f"{name}, fields re-saved as JPEG 80"
             measures.append(as_measure(name, again, radius_um, f"{COMMAND} --detector {detector}"))
-        (out / f"fields-{protocol}{ending}.csv").write_text(evaluation.per_field.to_csv(index=False), encoding="utf-8")
+        write_table(out / f"fields-{protocol}{ending}.csv", evaluation.per_field)
         if protocol == "N":
             measures += _each_fold(scored, rules, radius_um, detector)
             other = _other(others, rules.get("N-A03"), out / "N-A03" / kind, detector)
@@ -80,9 +81,9 @@ def make_report(
     write_rules(out / f"rules{ending}.json", rules)
     mitoses = sum(len(s.sample.centroids_yx()) for s in every)
     rule, table = choose_rule(counts, mitoses, start, grid_for(every[0].evidence, start))
-    table.to_csv(out / f"sweep{ending}.csv", index=False)
+    write_table(out / f"sweep{ending}.csv", table)
     scores = held_out_scores(every, rules, radius_um)
-    scores.to_csv(out / f"scores{ending}.csv", index=False)
+    write_table(out / f"scores{ending}.csv", scores)
     chosen = f"icpr2012: scores of the held-out fields of all folds of protocols {' and '.join(both)}"
     shipped = held_out_scores(every, dict.fromkeys(rules, rule), radius_um)
     calibration = fit_calibration(shipped["score"], shipped["hit"]).knots if len(shipped) else ()

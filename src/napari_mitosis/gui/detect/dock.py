@@ -13,15 +13,18 @@ from ...models.card import ModelCard
 from ...models.registry import list_cards
 from ...session import Result, Session
 from .. import keys
-from ..devices import devices_job
+from ..devices import devices_job, packages_job
 from ..open.pixel_size import PixelSizeRow, pixel_sizes_of
 from ..page import Page
+from ..preferences import Preferences
 from .expected import expectation
 from .figures import Figures
 from .live import LiveDecisions
 from .panel import DetectPanel
 from .results import ResultView
 from .run import Runs
+
+REVIEW_AFTER = "review_after_detecting"
 
 
 class DetectDock(Page):
@@ -60,6 +63,7 @@ class DetectDock(Page):
         self.figures = Figures(desk, self.panel, self.view, self)
         self._shown: Any = None
         self._offer(cards)
+        self.panel.run_panel.review_after.setChecked(Preferences().get(REVIEW_AFTER, True))
         self._connect()
         self._model_selected()
         self._show_field()
@@ -70,7 +74,9 @@ class DetectDock(Page):
         panel, session, fields, runs = self.panel, self.session, self.fields, self.runs
         panel.run_panel.run_wanted.connect(self.run)
         panel.run_panel.cancel_wanted.connect(runs.cancel)
+        panel.run_panel.review_after.toggled.connect(lambda yes: Preferences().set(REVIEW_AFTER, yes))
         panel.run_panel.model.currentIndexChanged.connect(self._model_selected)
+        panel.run_panel.origin.refused.connect(lambda why: panel.say(why, True))
         panel.rule.rule_edited.connect(lambda rule: self.live.edit(self._shown, rule))
         panel.rule.reset_wanted.connect(self._reset_rule)
         panel.toggled.connect(self.view.toggled)
@@ -123,9 +129,10 @@ class DetectDock(Page):
         return self.runs.running
 
     def _probe_devices(self) -> None:
-        """Ask for the devices where it does not hold the window up: that imports torch."""
+        """Ask for devices and packages where it does not hold the window up: that imports torch."""
         if not self.desk.is_closed:
             self.workers.start(devices_job(), succeeded=self.panel.run_panel.set_devices)
+            self.workers.start(packages_job(), succeeded=self.panel.run_panel.set_packages)
 
     # The rule
 

@@ -33,12 +33,15 @@ class Runs(QObject):
         Something to tell; whether it is an error.
     landed : Signal(Result)
         A result has become the field's own.
+    looked : Signal(hashable)
+        The same, of a field that was looked at now, not before a restart.
     key : hashable or None
         The field that a network looks at now.
     """
 
     said = Signal(str, bool)
     landed = Signal(object)
+    looked = Signal(object)
 
     def __init__(self, desk: Desk, panel: RunPanel, parent: QObject) -> None:
         super().__init__(parent)
@@ -122,13 +125,15 @@ class Runs(QObject):
         if self._desk.is_closed:
             return
         self._ended("")
-        if result.ticket.key in self._restored:
-            self._restored.discard(result.ticket.key)  # its network looked before the restart
-        else:
-            self._desk.seen_at[result.ticket.key] = QDateTime.currentDateTime()
+        key, looked_now = result.ticket.key, result.ticket.key not in self._restored
+        self._restored.discard(key)
+        if looked_now:
+            self._desk.seen_at[key] = QDateTime.currentDateTime()
         if session.accept(result):
             self.landed.emit(result)
-        elif result.ticket.key in session:
+            if looked_now:
+                self.looked.emit(key)
+        elif key in session:
             self.said.emit("The field changed during the run, so its result was dropped.", False)
         self._next()
 

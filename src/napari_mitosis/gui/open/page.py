@@ -40,9 +40,12 @@ class FieldsPage(Page):
     Attributes
     ----------
     detect_all_wanted : Signal()
+    first_opened : Signal()
+        The one field that is open is the first: there is nothing to choose from in the list.
     """
 
     detect_all_wanted = Signal()
+    first_opened = Signal()
 
     def __init__(self, viewer: napari.Viewer) -> None:
         super().__init__(viewer)
@@ -102,11 +105,19 @@ class FieldsPage(Page):
     def open_paths(self, paths: list[Path]) -> None:
         """Open these files as fields; nothing asks which reader is meant."""
         if paths:
+            before = len(self.desk.session)
             self.viewer.open([str(path) for path in paths], plugin=PLUGIN, stack=False)
+            self._tell_first(before)
 
     def open_sample(self, name: str) -> None:
         """Open a sample field."""
+        before = len(self.desk.session)
         self.viewer.open_sample(PLUGIN, name)
+        self._tell_first(before)
+
+    def _tell_first(self, before: int) -> None:
+        if not before and len(self.desk.session) == 1:
+            self.first_opened.emit()
 
 
 def images_of(folder: Path) -> list[Path]:

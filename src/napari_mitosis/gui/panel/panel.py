@@ -108,7 +108,7 @@ class Panel(QWidget):
         self.more.setCheckable(True)
         self.more.setMenu(menu)
         self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.more.setToolTip("Train, Compare, Why")
+        self.more.setToolTip(", ".join(step.name for step in self.steps.values() if step.more))
         bar.addWidget(self.more)
         self.layers = QToolButton()
         self.layers.setText("☰")
@@ -150,8 +150,21 @@ class Panel(QWidget):
             page.onward.has_report = "Report" in self.steps
             page.report_wanted.connect(lambda: self.show_step("Report"))
         elif name == "Fields":
-            detect: Any = self.pages["Detect"]
+            detect: Any = self.page("Detect")
             page.detect_all_wanted.connect(detect.run_all)
+            page.first_opened.connect(lambda: self.show_step("Detect"))
+        elif name == "Detect":
+            page.runs.looked.connect(self._looked)
+
+    def _looked(self, key: Any) -> None:
+        """The detector is done: its candidates wait to be judged, unless the reader has gone elsewhere meanwhile."""
+        detect: Any = self.pages["Detect"]
+        result, counts = self.desk.session[key].result, self.desk.counts.of(key)
+        begun = self.desk.blind.blind(key) or (counts is not None and counts.judged > 0)
+        waiting = result is not None and len(result.detections) > 0 and not begun
+        here = self.step == "Detect" and key == self.desk.session.active
+        if waiting and here and detect.panel.run_panel.review_after.isChecked():
+            self.show_step("Review")
 
     def _hold(self, name: str, page: QWidget) -> None:
         """Pages scroll where they are higher than the window: none may make it grow."""

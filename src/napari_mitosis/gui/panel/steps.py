@@ -71,6 +71,12 @@ def _compare(viewer: napari.Viewer) -> QWidget:
     return CompareDock(viewer)
 
 
+def _agreement(viewer: napari.Viewer) -> QWidget:
+    from ..readers.page import AgreementPage
+
+    return AgreementPage(viewer)
+
+
 def _why(viewer: napari.Viewer) -> QWidget:
     from ..why.page import WhyPage
 
@@ -84,6 +90,7 @@ STEPS: tuple[Step, ...] = (
     Step("Report", "The count of the case, to be signed", _report),
     Step("Train", "Let a model learn from your corrections", _train, more=True),
     Step("Compare", "See on what several models agree", _compare, more=True),
+    Step("Agreement", "See how far readers agree on a case, and settle what they dispute", _agreement, more=True),
     Step("Why", "See which known figures this one looks like", _why, more=True),
 )
 

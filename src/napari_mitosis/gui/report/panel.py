@@ -18,9 +18,9 @@ from ...errors import MitosisError
 from ...jobs import Job
 from ...measures.grade import Convention
 from ..desk import Desk
+from ..errand import Errand
 from ..places import look_at
 from .area import AreaChoice
-from .errand import Errand
 from .numbers import Numbers
 from .parts import CaseBox, HotspotBox, OutBox
 from .printing import print_pdf

@@ -13,16 +13,15 @@ from ...batches.slides_area import ScanArea, whole_area
 from ...batches.slides_candidates import SlideDecider, rule_threshold
 from ...batches.slides_scan import RegionDone
 from ...fields.field import Field
-from ...fields.npe2_reader import field_of
+from ...fields.npe2_reader import field_layer, field_of
 from ...jobs import Progress
 from ...measures.hotspot import Hotspot
 from ...models.registry import list_cards
 from ..style import style_for
 from ..worker import JobThread, Workers
 from .layers import SlideLayers
-from .overview import thumbnail_of
 from .panel import REGIONS, WHOLE, SlidePanel
-from .work import Scanned, density_per_mm2, hotspots_job, scan_job, scans_folder, tissue_job
+from .work import Scanned, cutout_job, density_per_mm2, hotspots_job, overview_job, scan_job, scans_folder, tissue_job
 
 
 class SlidesDock(QWidget):
@@ -57,6 +56,7 @@ class SlidesDock(QWidget):
         panel.cancel_wanted.connect(self.cancel)
         panel.rule_edited.connect(self.decide)
         panel.hotspot_wanted.connect(self.go)
+        panel.review_wanted.connect(self.review_hotspot)
         panel.magnification_wanted.connect(self.magnify)
         panel.overview.clicked.connect(self._centre)
         viewer.layers.selection.events.active.connect(self._pick)
@@ -75,7 +75,7 @@ class SlidesDock(QWidget):
         chosen = self.viewer.layers.selection.active
         for layer in [chosen, *reversed(self.viewer.layers)]:
             field = None if layer is None else field_of(layer.metadata)
-            if field is not None:
+            if field is not None and not self._is_cutout(field):
                 break
         else:
             return
@@ -84,8 +84,13 @@ class SlidesDock(QWidget):
         self.field, self.area, self.decider, self.detections, self.hotspots = field, None, None, None, []
         self.layers.forget()
         self.panel.show_slide(field)
-        self.panel.overview.show_slide(thumbnail_of(field), field.shape)
+        self.workers.start(overview_job(field), succeeded=self._overview_read, failed=self._failed)
         self._moved()
+
+    def _overview_read(self, read: tuple[Field, Any]) -> None:
+        field, thumbnail = read
+        if field is self.field:
+            self.panel.overview.show_slide(thumbnail, field.shape)
 
     def _start(self, job: Any, succeeded: Any) -> None:
         self.panel.show_running(True)
@@ -187,6 +192,21 @@ class SlidesDock(QWidget):
         mpp = self.field.require_mpp("A hotspot")
         self.layers.look_at(self.field, spot.y_um / mpp, spot.x_um / mpp, 2.4 * spot.outline.half_width_um / mpp)
         self.panel.show_hotspots(self.hotspots, self._at)
+
+    def review_hotspot(self) -> None:
+        """Open the hotspot that is looked at as a field of its own."""
+        if self.field is not None and self._run is None and 0 <= self._at < len(self.hotspots):
+            self._start(cutout_job(self.field, self.hotspots[self._at], self.folder), self._cut_out)
+
+    def _cut_out(self, field: Field) -> None:
+        self._ended()
+        pixels, options, _ = field_layer(field)
+        self.viewer.add_image(pixels, **options)
+        self.panel.say("Opened as a field: detect and review it in the Mitosis panel")
+
+    def _is_cutout(self, field: Field) -> bool:
+        """Whether a field was cut out of a slide here; the slide it came from is still the one that is worked on."""
+        return field.path is not None and self.folder in field.path.parents
 
     def magnify(self, power: float) -> None:
         """Show the slide as an objective does: at 40x a pixel of the screen is 0.25 um."""

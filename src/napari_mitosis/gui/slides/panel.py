@@ -29,6 +29,7 @@ class SlidePanel(QWidget):
     cancel_wanted = Signal()
     rule_edited = Signal()
     hotspot_wanted = Signal(int)
+    review_wanted = Signal()
     magnification_wanted = Signal(float)
 
     def __init__(self, parent: QWidget, models: Sequence[str]) -> None:
@@ -59,6 +60,9 @@ class SlidePanel(QWidget):
         self.count.setObjectName("count")
         self.before = _button("Previous hotspot", lambda: self.hotspot_wanted.emit(-1), "")
         self.next = _button("Next hotspot", lambda: self.hotspot_wanted.emit(1), "")
+        tip = "Opens it as a field of its own: detect, review and report it as any other"
+        self.review = _button("Review this hotspot", self.review_wanted.emit, tip)
+        self._at_hotspot = False
         self._lay_out(parent)
         self.show_running(False)
 
@@ -81,6 +85,7 @@ class SlidePanel(QWidget):
             lines.addLayout(_row(QLabel(text), self.sliders[name]))
         lines.addWidget(self.spots)
         lines.addLayout(_row(self.before, self.next))
+        lines.addWidget(self.review)
         lines.addStretch(1)
         around = QVBoxLayout(parent)
         around.setContentsMargins(0, 0, 0, 0)
@@ -129,6 +134,7 @@ class SlidePanel(QWidget):
         """Whether a job runs."""
         for widget in (self.tissue, self.detect, self.models, self.area, *self.sliders.values()):
             widget.setEnabled(not running)
+        self.review.setEnabled(self._at_hotspot and not running)
         self.stop.setEnabled(running)
         self.bar.setVisible(running)
 
@@ -136,7 +142,7 @@ class SlidePanel(QWidget):
         """Regions done of all."""
         self.bar.setRange(0, step.total)
         self.bar.setValue(step.done)
-        self.bar.setFormat(f"%v of %m regions: {step.message}" if step.total else step.message)
+        self.bar.setFormat(f"%p %: {step.message}" if step.total else step.message)
 
     def show_count(self, count: int, area_mm2: float) -> None:
         """Detections and their density."""
@@ -146,6 +152,8 @@ class SlidePanel(QWidget):
 
     def show_hotspots(self, hotspots: list[Hotspot], at: int) -> None:
         """Which of the hotspots is looked at."""
+        self._at_hotspot = at >= 0
+        self.review.setEnabled(self._at_hotspot)
         if not hotspots:
             self.spots.setText("No hotspot of 2.37 mm² fits into the tissue")
         elif at < 0:

@@ -9,16 +9,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import platformdirs
+from numpy.typing import NDArray
 
 from ...batches.slides_area import ScanArea, tissue_area, whole_area
 from ...batches.slides_candidates import SlideDecider
+from ...batches.slides_cutout import cutout_name, cutout_region, save_cutout
 from ...batches.slides_report import slide_hotspot
 from ...batches.slides_scan import SIDE_PX, plan_scan, scan_slide
 from ...batches.slides_store import open_store
-from ...fields.field import Field
+from ...fields.field import Field, open_field
 from ...inference.pipeline import load_pipeline
 from ...jobs import Job, Progress
 from ...measures.hotspot import HPF_10_MM2, Hotspot
+from .overview import thumbnail_of
 
 MANY_HOTSPOTS = 5
 
@@ -53,6 +56,19 @@ def scan_job(field: Field, model: str, area: ScanArea | None, folder: Path) -> J
     decider = SlideDecider((yield from scan_slide(field, pipeline, plan, store)))
     decider.prepare()
     return Scanned(decider, area)
+
+
+def overview_job(field: Field) -> Job[tuple[Field, NDArray[np.uint8]]]:
+    """Read the thumbnail of a slide."""
+    yield Progress(0, 0, "Reading the overview")
+    return field, thumbnail_of(field)
+
+
+def cutout_job(field: Field, hotspot: Hotspot, folder: Path) -> Job[Field]:
+    """Cut a hotspot out of a slide and open it as a field."""
+    region = cutout_region(hotspot, field.require_mpp("A hotspot"), field.shape)
+    path = folder / "hotspots" / field.digest[:20] / cutout_name(field.name, region)
+    return open_field((yield from save_cutout(field, region, path)))
 
 
 def hotspots_job(detections: pd.DataFrame, area: ScanArea, mpp: float) -> Job[list[Hotspot]]:

@@ -1,4 +1,4 @@
-"""One job of the Report step: what it brings is handed over in the window's own thread."""
+"""One job of a page: what it brings is handed over in the window's own thread."""
 
 from __future__ import annotations
 
