@@ -19,8 +19,11 @@ from napari_mitosis.finetune.folds import folds, quarters, whole, within
 from napari_mitosis.finetune.follow_up import follow_up
 from napari_mitosis.finetune.gate import Judged, judge
 from napari_mitosis.finetune.held_out import false_weight
-from napari_mitosis.finetune.material import Material, annotated, distilled, without
+from napari_mitosis.finetune.material import Known, Material, annotated, distilled, without
+from napari_mitosis.finetune.tune import judged_batch
 from napari_mitosis.tables import annotations_frame
+from napari_mitosis.training.augment import plain
+from napari_mitosis.training.stain import Colour
 
 MPP = 0.25
 SHAPE = (256, 320)
@@ -167,6 +170,26 @@ def test_smoothing_and_weights_are_never_changed():
     counts = {1.0: [count_unit(evidence, np.array([[60.0, 60.0]]), whole(0, SHAPE), rule)]}
     chosen = choose(counts, 1, rule, grid_about(evidence, rule)).rule
     assert (chosen.smoothing_um, chosen.weights, chosen.min_distance_um) == (1.3, rule.weights, 8.5)
+
+
+def test_new_figures_are_seen_in_the_old_stain_and_old_ones_in_the_new():
+    def stained(red: float, green: float, blue: float) -> Known:
+        pixels = np.random.default_rng(0).normal((red, green, blue), 15, (*SHAPE, 3)).clip(1, 254).astype(np.uint8)
+        figures = annotations_frame([120.0], [160.0], "mitosis")
+        return Known(Sample(Field.from_array(pixels, MPP, "stained"), figures), None, np.empty((0, 2)))
+
+    new, old = stained(220, 150, 190), stained(120, 90, 170)
+    how = replace(plain(64), colour=Colour(stain=0.0, offset=0.0, transfer=1.0))
+    material, rng = Material([new], [old], 96, (0.5, 0.0, 0.0, 0.5)), np.random.default_rng(0)
+    bank = material.stains()
+    assert bank is not None
+    crops = judged_batch(material.draw(rng, 64), rng, how.in_stains_of(bank))[0]
+    red = crops[:, 0].mean(dim=(1, 2)).numpy()
+    for of, start, end in ((red[:32], 220, 120), (red[32:], 120, 220)):
+        share = (of - start) / (end - start)  # of the way to the other stain
+        assert share.min() < 0.15
+        assert share.max() > 0.6
+    assert Material([new], [], 96, (0.5, 0.0, 0.0, 0.5)).stains() is None  # one slide has nothing to lend
 
 
 # The gate

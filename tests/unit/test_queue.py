@@ -8,25 +8,32 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from napari_mitosis.datasets.crops import TISSUE, Crop
 from napari_mitosis.datasets.sample import Sample
 from napari_mitosis.datasets.scale import at_scale
 from napari_mitosis.decision.decide import Rule
 from napari_mitosis.decision.evidence import Evidence
+from napari_mitosis.errors import WeightsError
 from napari_mitosis.fields.field import Field
 from napari_mitosis.jobs import run
 from napari_mitosis.measures.sweep import Grid, choose_rule
 from napari_mitosis.models.partmitosis import CompactPartMitosis, PartMitosis
 from napari_mitosis.models.registry import load_detector
 from napari_mitosis.tables import annotations_frame
+from napari_mitosis.training import paper
+from napari_mitosis.training.ablations.segmitos import trained_ablation
+from napari_mitosis.training.augment import make_batch, plain
 from napari_mitosis.training.crossval import Scored
 from napari_mitosis.training.final import train_paper
 from napari_mitosis.training.patient_report import Seen, report_patients
 from napari_mitosis.training.patients import patient_folds, patient_interval
+from napari_mitosis.training.segmitos import SYSTEM
 from napari_mitosis.training.stages import Stage, run_stages
 from napari_mitosis.training.stain import Colour, disturb_colour, stain_bank, statistics
-from napari_mitosis.training.systems import PaperPlan, half_positive
+from napari_mitosis.training.strong import StrongSource
+from napari_mitosis.training.systems import PaperPlan, half_positive, system
 from napari_mitosis.training.windows import CropSource, FieldSource
 
 
@@ -215,3 +222,48 @@ def test_a_network_of_the_paper_gets_a_card_and_loads_like_any_version(tmp_path:
     assert (card.config, card.version) == ("paper", "0.0.1")
     loaded = load_detector("mssn@0.0.1", tmp_path / "published")
     assert loaded.network.references.abs().sum() > 0
+
+
+def test_labels_of_masks_are_the_masks_where_there_are_masks() -> None:
+    mask = np.zeros((240, 240), dtype=np.uint16)
+    mask[20:61, 40:81] = 1  # a square, which no disc is
+    whole = sample("a", "a", 1)
+    masked = Sample(whole.field, whole.annotations, mask, "a", "test")
+    source = StrongSource([masked, sample("b", "b", 1)], 96)
+    how = plain(64, label="mask")
+    rng = np.random.default_rng(0)
+    _, labels = make_batch([source.window(0, 40, 60), source.window(1, 40, 60)], rng, how, 4)
+    # 41 px turned by any angle: about 105 cells, less those of its rim, against 44 at most of a random disc.
+    assert (labels[0] == 1).sum() > 60
+    assert 12 < (labels[1] == 1).sum() < 62
+    # Where the mask is known a disc that leaves it out counts for nothing; in its cells at the rim nobody knows.
+    assert set(np.unique(labels[0])) == {0, 1, 255}
+    with pytest.raises(WeightsError, match="mask"):
+        SYSTEM.with_label("square")
+    with pytest.raises(WeightsError, match="its own"):
+        system("idsia").with_label("mask")
+
+
+def test_a_stage_of_the_paper_is_taught_by_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taught = []
+    loss = paper.concentric_loss
+
+    def noted(logits: torch.Tensor, labels: torch.Tensor, how: str) -> torch.Tensor:
+        taught.append(labels)
+        return loss(logits, labels, how)
+
+    monkeypatch.setattr(paper, "concentric_loss", noted)
+    field = sample("a", "a", side=480).field
+    mask = np.ones((480, 480), dtype=np.uint16)  # all of the field: no disc is so large
+    masked = Sample(field, annotations_frame([240.0], [240.0], "mitosis"), mask, "a", "test")
+    recipe = paper.PaperRecipe(steps=1, crop_px=64, positives=1.0, label="mask")
+    tiny = nn.Conv2d(3, 2, 32, stride=32)
+    tiny.stride, tiny.finest = 32, 32
+    run(paper.train_stage(tiny, [masked], recipe, tmp_path))
+    assert (taught[0] == 1).all()
+
+
+def test_kinds_of_labels_are_compared_from_stage_1_on(tmp_path: Path, shared_data: Path) -> None:
+    (tmp_path / "S-0").mkdir()
+    with pytest.raises(WeightsError, match=r"base\.safetensors is missing"):
+        run(trained_ablation(tmp_path, shared_data, tmp_path, steps=1))

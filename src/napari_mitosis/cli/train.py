@@ -44,6 +44,7 @@ Name = Annotated[str, typer.Option("--detector", help="Registered name of the de
 Steps = Annotated[int, typer.Option(help="Optimiser steps; 0 = the recipe's.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Threads = Annotated[int, typer.Option(help="Processor threads; 0 = as many as there are.")]
+Label = Annotated[str, typer.Option(help="What segmitos is taught: random, fixed, circle or mask; empty = its own.")]
 RADIUS_UM = 7.5
 
 
@@ -77,6 +78,7 @@ def crossval(
     detector: Name = "segmitos",
     steps: Steps = 0,
     resave: Annotated[bool, typer.Option(help="Score each field once more after JPEG compression.")] = False,
+    label: Label = "",
     seed: Seed = 0,
     threads: Threads = 0,
 ) -> None:
@@ -90,7 +92,7 @@ def crossval(
     with errors_told():
         run_shown(
             cross_validate(
-                system(detector),
+                system(detector).with_label(label),
                 base_weights,
                 _fields(data),
                 _other_fields(data) if protocol == "N" else [],
@@ -225,6 +227,7 @@ def final(
     config: Annotated[str, typer.Option(help="compact, or a network of the paper, such as paper/32s.")] = "compact",
     init: Annotated[Path | None, typer.Option(help="Weights to start from (compact: those of stage 1).")] = None,
     steps: Steps = 0,
+    label: Label = "",
     crop_px: Annotated[int, typer.Option(help="Side of a patch of the paper's networks.")] = 500,
     version: Annotated[str, typer.Option(help="Version of the result.")] = "1.0.0",
     report_file: Annotated[Path | None, typer.Option("--report", help="Of the cross-validation.")] = None,
@@ -244,11 +247,17 @@ def final(
         if config == "compact":
             crops = _crops(data)
             reports = (report_file, verified_file)
-            job = train_final(name, samples, crops, init, out, reports, version=version, seed=seed, steps=steps)
-            stdout().print(run_shown(job))
+            stdout().print(
+                run_shown(
+                    train_final(
+                        name, samples, crops, init, out, reports, version=version, seed=seed, steps=steps, label=label
+                    )
+                )
+            )
         else:
             plan = PaperPlan(steps, crop_px, seed)
-            stdout().print(run_shown(train_paper(name, config, samples, init, out, plan, version=version)))
+            job = train_paper(name, config, samples, init, out, plan, version=version, label=label)
+            stdout().print(run_shown(job))
 
 
 def _start(seed: int, threads: int) -> None:

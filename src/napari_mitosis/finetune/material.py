@@ -20,6 +20,7 @@ from ..decision.decide import Rule, decide
 from ..decision.evidence import Evidence
 from ..measures.calibrate import uncut
 from ..tables import annotations_frame
+from ..training.stain import StainBank, stain_bank
 from ..training.windows import FieldSource, Window
 
 SILENT = 0.05
@@ -134,6 +135,17 @@ class Material:
             FieldSource([k.sample for k in tissue], window_px, [k.unknown for k in tissue]) if tissue else None
         )
         self._shares = shares
+
+    def stains(self) -> StainBank | None:
+        """Stains of the reader's fields and of the tissue, to see the figures of one in the stain of the other.
+
+        None where there is no tissue: fields of one slide have nothing to lend each other.
+        """
+        if self._tissue is None:
+            return None
+        return stain_bank(
+            [[source.pixels(i) for i in range(len(source.shapes))] for source in (self._fields, self._tissue)]
+        )
 
     def draw(self, rng: np.random.Generator, count: int) -> list[Window]:
         """`count` windows."""

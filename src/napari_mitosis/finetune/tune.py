@@ -78,7 +78,7 @@ class TuneRecipe:
         default_factory=lambda: Augmentation(
             crop_px=128,
             zoom=(0.85, 1.2),
-            colour=Colour(stain=0.1),
+            colour=Colour(stain=0.1, transfer=0.3),
             blur_share=0.2,
             jpeg_share=0.3,
             jpeg_quality=(60, 95),
@@ -135,11 +135,13 @@ def tune(
     state.resume()
     place = torch.device(device)
     dtype = precision(place)
+    bank = material.stains()
+    how = recipe.augmentation if bank is None else recipe.augmentation.in_stains_of(bank)
     saved = -math.inf  # the first step is kept at once
     while not state.over(limit):
         began = time.monotonic()
         rng = np.random.default_rng([seed, state.step])
-        crops, centroids, mimics, ignore = judged_batch(material.draw(rng, recipe.batch), rng, recipe.augmentation)
+        crops, centroids, mimics, ignore = judged_batch(material.draw(rng, recipe.batch), rng, how)
         network.train()
         _hold_statistics(network)
         with torch.autocast(place.type, dtype=dtype, enabled=dtype == torch.bfloat16):

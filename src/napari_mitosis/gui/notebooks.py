@@ -38,10 +38,6 @@ RETRY_MS = 2000
 """How often what is not on disk yet is tried again."""
 
 
-RETRY_MS = 2000
-"""How often what is not on disk yet is tried again."""
-
-
 class Notebooks(QObject):
     """A notebook for each open field.
 

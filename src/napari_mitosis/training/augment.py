@@ -21,6 +21,9 @@ from ..datasets.labels import BACKGROUND, IGNORED, concentric_labels, random_rad
 from .stain import COLOUR, Colour, StainBank, disturb_colour
 from .windows import Window
 
+LABELS = ("random", "fixed", "circle", "mask")
+"""Kinds of labels a dense network can be taught."""
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -42,8 +45,9 @@ class Augmentation:
         Largest standard deviation, of 255.
     jpeg_share, jpeg_quality
         Share of crops that are compressed once more, and between which qualities.
-    label : {"random", "fixed", "circle"}
-        Random concentric labels, those of 12 and 24 px, or discs of 12 px without a ring.
+    label : {"random", "fixed", "circle", "mask"}
+        Random concentric labels, those of 12 and 24 px, discs of 12 px without a ring, or the pixels of the masks
+        (random concentric ones where there is none).
     """
 
     crop_px: int = 192
@@ -94,6 +98,10 @@ def make_batch(
     crops, turn = _turned(windows, rng, how)
     ignored = _ignored(windows, turn, how, stride)
     labels = np.stack([_labels(w, m, rng, how, stride) for w, m in zip(windows, turn, strict=True)])
+    if how.label == "mask":
+        strong = _strong(windows, turn, how, stride).numpy()
+        known = np.array([w.mask is not None and bool((w.mask != IGNORED).any()) for w in windows])
+        labels[known] = strong[known]
     labels[ignored & (labels == BACKGROUND)] = IGNORED
     return _disturbed(crops, rng, how), torch.from_numpy(labels.astype(np.int64))
 
@@ -155,13 +163,18 @@ def strong_batch(
     ignored = _ignored(windows, turn, how, stride)
     labels = np.stack([_labels(w, m, rng, how, stride) for w, m in zip(windows, turn, strict=True)])
     labels[ignored & (labels == BACKGROUND)] = IGNORED
+    strong = _strong(windows, turn, how, stride)
+    return _disturbed(crops, rng, how), torch.from_numpy(labels.astype(np.int64)), strong
+
+
+def _strong(windows: Sequence[Window], turn: NDArray[np.float64], how: Augmentation, stride: int) -> Tensor:
+    """Strong labels (N, crop_px / stride, crop_px / stride), 255 where there are none or a cell holds both."""
     unknown = np.full(windows[0].pixels.shape[:2], IGNORED, dtype=np.uint8)
     mask = torch.from_numpy(np.stack([unknown if w.mask is None else w.mask for w in windows]))[:, None].float()
     grid = _grid(turn, windows[0].pixels.shape[0], how.crop_px, 1)
     pixel = F.grid_sample(mask, grid, mode="nearest", padding_mode="border", align_corners=False)
     low, high = -F.max_pool2d(-pixel, stride)[:, 0], F.max_pool2d(pixel, stride)[:, 0]
-    strong = torch.where(low == high, low, torch.tensor(float(IGNORED))).long()
-    return _disturbed(crops, rng, how), torch.from_numpy(labels.astype(np.int64)), strong
+    return torch.where(low == high, low, torch.tensor(float(IGNORED))).long()
 
 
 def _turned(
@@ -225,14 +238,14 @@ def _labels(
     scale = 1.0 / np.sqrt(abs(np.linalg.det(turn)))
     points = _points(window, turn, how)
     n = len(points)
-    if how.label == "random":
+    if how.label in ("random", "mask"):
         inner, outer = random_radii(n, rng)
     elif how.label == "fixed":
         inner, outer = np.full(n, 12.0), np.full(n, 24.0)
     elif how.label == "circle":
         inner, outer = np.full(n, 12.0), np.full(n, 12.0)
     else:
-        raise ValueError(f"label must be 'random', 'fixed' or 'circle', not {how.label!r}")
+        raise ValueError(f"label must be one of {', '.join(LABELS)}, not {how.label!r}")
     cells = how.crop_px // stride
     return concentric_labels((cells, cells), points, inner * scale, outer * scale, stride=stride)
 

@@ -31,6 +31,7 @@ def train_final(
     version: str,
     seed: int,
     steps: int = 0,
+    label: str = "",
 ) -> Job[ModelCard]:
     """Train a compact detector on all fields and publish it in ``out/published``.
 
@@ -40,8 +41,10 @@ def train_final(
     ----------
     reports : tuple of Path or None
         Report of the cross-validation, and that with a verifier behind the detector.
+    label : str
+        See `System.with_label`.
     """
-    recipe = system(name)
+    recipe = system(name).with_label(label)
     card = recipe.card(version=version, seed=seed)
     trained = out / "model.safetensors"
     network: nn.Module = detector_class(name).build(card.config)
@@ -80,7 +83,15 @@ def with_reports(card: ModelCard, report: Path | None, verified: Path | None) ->
 
 
 def train_paper(
-    name: str, config: str, samples: Sequence[Sample], init: Path | None, out: Path, plan: PaperPlan, *, version: str
+    name: str,
+    config: str,
+    samples: Sequence[Sample],
+    init: Path | None,
+    out: Path,
+    plan: PaperPlan,
+    *,
+    version: str,
+    label: str = "",
 ) -> Job[ModelCard]:
     """Train a network of a paper on patches of all fields, and publish it in ``out/published``.
 
@@ -89,12 +100,12 @@ def train_paper(
     Raises
     ------
     WeightsError
-        If the detector has no such configuration, or the system wants to know the number of steps.
+        If the detector has no such configuration or labels, or the system wants to know the number of steps.
     """
     cls = detector_class(name)
     if config not in cls.configs:
         raise WeightsError(f"{name} has no configuration '{config}'; it has {', '.join(cls.configs)}")
-    recipe = system(name)
+    recipe = system(name).with_label(label)
     network = yield from recipe.paper(config, samples, init, out, plan)
     save_tensors(out / "model.safetensors", network.state_dict(), {"config": config})
     update = {

@@ -16,7 +16,8 @@ from ..models.losses import concentric_loss
 from .augment import plain
 from .checkpoint import save_tensors
 from .fit import FitOptions, fit
-from .windows import FieldSource, Window
+from .strong import field_source
+from .windows import Window
 
 # Learning rate of each stage for the summed loss.
 RATES = {32: 1e-10, 16: 1e-13, 8: 1e-14}
@@ -34,8 +35,8 @@ class PaperRecipe:
         Side of a patch: 521 for ICPR 2012, 500 for AMIDA13 and TUPAC16.
     positives : float
         Share of patches with a mitosis; the paper multiplies them by rotation and shifts instead.
-    label : {"random", "fixed", "circle"}
-        Random concentric rings, r12R24, or r12.
+    label : {"random", "fixed", "circle", "mask"}
+        Random concentric rings, r12R24, r12, or the pixels of the masks.
     """
 
     steps: int = 200_000
@@ -48,7 +49,7 @@ class PaperRecipe:
 def train_stage(network: FCN, samples: Sequence[Sample], recipe: PaperRecipe, folder: Path) -> Job[nn.Module]:
     """One stage, in place. Leaves ``fcn-32s.safetensors`` (16s, 8s) in `folder`."""
     # A patch turned by 45 degrees needs corners that lie outside its square.
-    source = FieldSource(samples, window_px=2 * int(np.ceil(recipe.crop_px * 0.5 * 2**0.5)))
+    source = field_source(recipe.label)(samples, 2 * int(np.ceil(recipe.crop_px * 0.5 * 2**0.5)))
 
     def draw(rng: np.random.Generator) -> list[Window]:
         return [source.positive(rng, reach_px=100.0) if rng.random() < recipe.positives else source.negative(rng)]

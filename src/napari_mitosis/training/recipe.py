@@ -23,6 +23,7 @@ from .augment import Augmentation
 from .checkpoint import save_tensors
 from .fit import Draw, FitOptions, fit
 from .mining import Miner, Place
+from .strong import field_source
 from .windows import CropSource, FieldSource, Window, stains_of
 
 # Room for a crop of 192 px that is turned or a little zoomed out; what lies beyond is mirrored and ignored.
@@ -98,7 +99,7 @@ def train_fields(
     unknown : sequence, optional
         See `FieldSource`; in pixels of the samples.
     """
-    fields = FieldSource(samples, FIELDS_WINDOW_PX, unknown)
+    fields = field_source(recipe.augmentation.label)(samples, FIELDS_WINDOW_PX, unknown)
     mosaics = CropSource(crops, FIELDS_WINDOW_PX) if crops else None
     augmentation = recipe.augmentation.in_stains_of(stains_of(fields, mosaics))
     searches = range(0, 10**9, recipe.mine_every)
@@ -110,7 +111,7 @@ def train_fields(
         recipe.fields,
         augmentation,
         folder / "fields.checkpoint.safetensors",
-        before_step=miner.before_step,
+        search=miner,
     )
     header = {"stage": "fields", "steps": recipe.fields.steps}
     save_tensors(folder / "model.safetensors", network.state_dict(), header)

@@ -10,11 +10,13 @@ from torch import nn
 
 from ..datasets.crops import Crop
 from ..datasets.sample import Sample
+from ..errors import WeightsError
 from ..jobs import Job
 from ..models.card import ModelCard
 from ..models.fcn import FCN, load_pytorch_fcn, load_torchvision_vgg16
 from ..models.segmitos import CompactSegMitos
 from ..models.weights import check_state, load_weights, read_state
+from .augment import LABELS
 from .paper import PaperRecipe, train_stages
 from .recipe import Recipe, train_base, train_fields
 from .systems import PaperPlan, System
@@ -26,6 +28,15 @@ class SegMitosSystem(System):
 
     name: str = "segmitos"
     recipe: Recipe = Recipe()
+
+    def with_label(self, label: str) -> SegMitosSystem:
+        """See `System.with_label`."""
+        if not label:
+            return self
+        if label not in LABELS:
+            raise WeightsError(f"there are no labels '{label}'; there are {', '.join(LABELS)}")
+        augmentation = replace(self.recipe.augmentation, label=label)
+        return replace(self, recipe=replace(self.recipe, augmentation=augmentation))
 
     def base(
         self, crops: Sequence[Crop], folder: Path, *, init: Path | None, seed: int, steps: int = 0

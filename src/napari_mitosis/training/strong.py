@@ -13,14 +13,24 @@ from ..datasets.sample import Sample
 from .windows import FieldSource, Window
 
 
+def field_source(label: str) -> type[FieldSource]:
+    """Where windows for this kind of labels (`augment.LABELS`) come from: with masks only where they are taught."""
+    return StrongSource if label == "mask" else FieldSource
+
+
 class StrongSource(FieldSource):
     """Annotated fields whose windows carry their pixel masks.
 
     Of fields without a mask, and of what lies beyond a field's edge, nothing is known.
     """
 
-    def __init__(self, samples: Sequence[Sample], window_px: int) -> None:
-        super().__init__(samples, window_px)
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        window_px: int,
+        unknown: Sequence[NDArray[np.bool_] | None] | None = None,
+    ) -> None:
+        super().__init__(samples, window_px, unknown)
         self._masks = [_padded_mask(sample, self._pad) for sample in samples]
 
     def window(self, index: int, y: float, x: float) -> Window:

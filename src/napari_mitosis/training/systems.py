@@ -45,6 +45,18 @@ class System(ABC):
     name: str
     config: str = "compact"
 
+    def with_label(self, label: str) -> System:
+        """The same, taught by another kind of label (`augment.LABELS`; "" = its own).
+
+        Raises
+        ------
+        WeightsError
+            If the system has only its own.
+        """
+        if label:
+            raise WeightsError(f"the labels of {self.name} are its own; of segmitos there are several kinds")
+        return self
+
     def network(self) -> nn.Module:
         """A network with fresh weights."""
         return detector_class(self.name).build(self.config)

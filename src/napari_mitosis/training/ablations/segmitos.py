@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,11 +10,12 @@ import pandas as pd
 from ...datasets.crops import read_crops
 from ...datasets.icpr import read_icpr2012
 from ...decision.decide import Rule, decide_per_tile
+from ...errors import WeightsError
 from ...jobs import Job, retold
 from ...measures.evaluate import Evaluation, FieldResult, evaluate
 from ...measures.sweep import Grid
+from ..augment import LABELS
 from ..crossval import Scored, collect, count_all, cross_fitted_rules, cross_validate, measure
-from ..recipe import Recipe
 from ..segmitos import SegMitosSystem
 from .rows import RADIUS_UM, as_row, saying
 
@@ -62,23 +62,30 @@ def ablation(runs: Path, data: Path) -> Job[pd.DataFrame]:
 
 
 def trained_ablation(runs: Path, data: Path, out: Path, *, steps: int) -> Job[pd.DataFrame]:
-    """F with circle, fixed concentric and random concentric labels, each trained for `steps` on every fold of S.
+    """F with each kind of labels, trained for `steps` on every fold of S.
 
     Parameters
     ----------
     runs : Path
-        Weights of stage 1, which had random concentric labels: only the second stage differs.
+        Holds the weights of stage 1, which saw crops with random concentric labels and none of these fields: only
+        the second stage differs.
     out : Path
         A run folder for each kind of label is made in it.
+
+    Raises
+    ------
+    WeightsError
+        If `runs` holds no weights of stage 1: those of its folds know these fields by random rings.
     """
+    base = runs / "base.safetensors"
+    if not base.is_file():
+        raise WeightsError(f"{base} is missing: labels are compared from stage 1 on ('train base --out {runs}')")
     samples = read_icpr2012(data / "icpr2012")
     crops = read_crops(data / "ami_br") + read_crops(data / "tupac_crops")
     rows = []
-    for label in ("circle", "fixed", "random"):
-        recipe = Recipe()
-        recipe = replace(recipe, augmentation=replace(recipe.augmentation, label=label))
-        system = SegMitosSystem(recipe=recipe)
-        job = cross_validate(system, runs, samples, [], crops, "S", out / label, steps=steps)
+    for label in LABELS:
+        system = SegMitosSystem().with_label(label)
+        job = cross_validate(system, base, samples, [], crops, "S", out / label, steps=steps)
         yield from retold(job, saying(f"{label} labels"))
         scored = collect(out / label, samples, "S")
         counts = yield from retold(count_all(scored, Rule(), RADIUS_UM), saying(f"{label} labels"))
