@@ -17,7 +17,7 @@ ORDERS: Mapping[str, str] = MappingProxyType(
         "score": "best score first",
         "uncertainty": "least sure first",
         "disagreement": "most disputed first",
-        CHANGE: "what can change the score first",
+        CHANGE: "what matters first",
         "reading": "line by line, like reading",
     }
 )
