@@ -178,7 +178,7 @@ def test_off_nothing_is_marked_and_a_double_click_zooms_again(table: Any, qtbot:
 def test_the_selected_figure_is_relabelled_and_deleted_and_complete_is_on_record(table: Any, qtbot: Any) -> None:
     _viewer, panel, mouse = table
     mouse.click(100, 120)
-    qtbot.keyClicks(panel.label, "mimic")
+    qtbot.keyClicks(panel.label, "look-alike")
     panel.label.activated.emit(panel.label.currentIndex())
     panel.phase.setCurrentText("metaphase")
     panel.phase.activated.emit(panel.phase.currentIndex())

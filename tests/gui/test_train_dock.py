@@ -212,6 +212,11 @@ def test_a_training_from_the_button_to_the_verdict(opened: Any, annotate: Any, q
     assert {kind: len(thumbnails) for kind, thumbnails in judgement.thumbnails.items()} == shown
 
 
+def lit(dock: TrainDock) -> list[bool]:
+    """Which of the times is lit."""
+    return [button.isChecked() for button in dock.panel.budgets]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform == "win32", reason="the test sends a signal")
@@ -227,6 +232,15 @@ def test_a_training_outlives_its_dock_and_a_killed_one_goes_on_by_a_click(
     assert dock.panel.cancel.isVisible()
     assert dock.panel.training.isVisible()
     assert "segmitos@1.0.0" in dock.panel.doing.text()
+    # Closing the window asks first; the training does not wait for the answer.
+    leaving = dock.training.leaving
+    dock.desk.window.windowHandle().close()
+    qtbot.waitUntil(lambda: leaving.question is not None, timeout=10_000)
+    assert "under way: segmitos@1.0.0" in leaving.question.text()
+    press(leaving.question.defaultButton(), qtbot)
+    assert leaving.question is None
+    assert dock.desk.window.isVisible()
+    assert dock.training.running
     # Closed and opened again: the training does not mind.
     viewer.window.remove_dock_widget(dock)
     assert dock.training.running
@@ -246,13 +260,16 @@ def test_a_training_outlives_its_dock_and_a_killed_one_goes_on_by_a_click(
     _, later = opened(2)
     assert later.training is not again.training
     assert "is not finished" in later.panel.banner_text.text()
+    press(later.panel.budgets[0], qtbot)
     press(later.panel.go_on, qtbot)
     qtbot.waitUntil(lambda: later.training.running, timeout=PATIENCE_MS)
     assert len(later.training.watch.curves.loss) >= drawn - 1
+    qtbot.waitUntil(lambda: lit(later) == [False, True], timeout=10_000)  # the time of what runs, not of the next
     assert later.panel.banner.isHidden()
     press(later.panel.cancel, qtbot)
     qtbot.waitUntil(lambda: not later.training.running, timeout=PATIENCE_MS)
     assert later.training.last.status == "cancelled"
+    qtbot.waitUntil(lambda: lit(later) == [True, False], timeout=10_000)
     assert later.panel.banner.isVisible()
     press(later.panel.dismiss, qtbot)
     qtbot.waitUntil(lambda: len(later.workers) == 0, timeout=PATIENCE_MS)
@@ -280,14 +297,34 @@ def ended_run(fields: list[Path], offered: bool) -> Path:
     state = {name: tensor + 0.001 for name, tensor in read_state(weights).items() if tensor.is_floating_point()}
     save_file(state, folder / "child.safetensors")
     parent, child = Figures(0.6, 0.7, 0.65, 0.5, 0.8), Figures(0.8, 0.75, 0.77, 0.6, 0.9)
+    child, difference = (child, 0.12) if offered else (Figures(0.55, 0.66, 0.60, 0.45, 0.75), -0.05)
     reason = "The new version is better." if offered else "The new version is worse."
     spots = [tuple(Spot(i % 2, 60.0 + 20 * i, 80.0) for i in range(n)) for n in (9, 1, 2, 0)]
-    verdict = Verdict(offered, reason, parent, child, 0.12, -0.01, 0.2, 2, 14, *spots)
+    verdict = Verdict(offered, reason, parent, child, difference, -0.01, 0.2, 2, 14, *spots)
     tuned = {"snapshot": plan.snapshot, "parent": {"f": 0.65}, "child": {"f": 0.77}, "judged_on": {"fields": 2},
              "offered": offered, "reason": reason}  # fmt: skip
     changes = {"version": plan.version, "parent": plan.parent, "sha256": "", "measures": (), "finetuned": tuned}
     Outcome(folder, card.model_copy(update=changes), verdict, tuple(f.digest for f in plan.fields)).save()
     return folder
+
+
+def drawn(widget: Any) -> np.ndarray:
+    """The pixels of a widget as red, green and blue."""
+    image = widget.grab().toImage()
+    colours = [image.pixelColor(x, y) for x in range(image.width()) for y in range(image.height())]
+    return np.array([(one.red(), one.green(), one.blue()) for one in colours]).reshape(-1, 3)
+
+
+def green_of(widget: Any) -> int:
+    """How many pixels of a widget are drawn in a strong green."""
+    red, green, blue = drawn(widget).T
+    return int((green > 1.5 * np.maximum(40, np.maximum(red, blue))).sum())
+
+
+def red_of(widget: Any) -> int:
+    """How many pixels of a widget are drawn in a strong red."""
+    red, green, blue = drawn(widget).T
+    return int((red > 1.5 * np.maximum(40, np.maximum(green, blue))).sum())
 
 
 def test_an_offered_version_is_adopted_and_left_again(opened: Any, annotate: Any, qtbot: Any) -> None:
@@ -297,6 +334,8 @@ def test_an_offered_version_is_adopted_and_left_again(opened: Any, annotate: Any
     qtbot.waitUntil(lambda: dock.panel.verdict.judgement is not None, timeout=20000)
     verdict, chosen = dock.panel.verdict, detect_dock(viewer).panel.run_panel
     assert verdict.isVisible()
+    assert green_of(verdict.headline)
+    qtbot.waitUntil(lambda: green_of(verdict.intervals) > 0, timeout=10_000)
     assert "Better, for this patient" in verdict.headline.text()  # it was judged on no other
     assert "go back before another patient" in verdict.adopt.toolTip()
     assert chosen.chosen.name == "segmitos@1.0.0"
@@ -319,6 +358,10 @@ def test_a_worse_version_is_kept_and_not_offered(opened: Any, annotate: Any, qtb
     qtbot.waitUntil(lambda: dock.panel.verdict.judgement is not None, timeout=20000)
     assert dock.panel.verdict.adopt.isHidden()
     assert dock.panel.verdict.reason.text() == "The new version is worse."
+    assert "Worse" in dock.panel.verdict.headline.text()
+    qtbot.waitUntil(lambda: red_of(dock.panel.verdict.intervals) > 0, timeout=10_000)
+    for part in (dock.panel.verdict.headline, dock.panel.verdict.intervals):
+        assert not green_of(part), "green is only what may be adopted"
     assert "segmitos@1.0.0+tuned.1" not in dock.panel.versions.use
     dock.adopt()
     assert read_adopted(user_folder()) == {}

@@ -21,6 +21,7 @@ from superqt.utils import signals_blocked
 
 from ...annotations.actions import PHASES
 from ...errors import MitosisError
+from ...review.words import name_of
 from ...tables import LABELS
 from .annotating import annotating_of
 from .words import done, faint, label_icon, moment, row, section, tool
@@ -66,7 +67,7 @@ class AnnotatePanel(QWidget):
         self.labels: dict[str, QToolButton] = {}
         self._group = QButtonGroup(self)
         for label in LABELS:
-            button = tool(label, f"The next click marks: {label}", checkable=True)
+            button = tool(name_of(label), f"The next click marks: {name_of(label)}", checkable=True)
             button.setIcon(label_icon(label))
             self.labels[label] = button
             self._group.addButton(button)
@@ -101,7 +102,7 @@ class AnnotatePanel(QWidget):
         self.figure = faint()
         self.label = QComboBox()
         for label in LABELS:
-            self.label.addItem(label_icon(label), label)
+            self.label.addItem(label_icon(label), name_of(label), label)
         self.label.setToolTip("Label of the selected figure")
         self.phase = QComboBox()
         self.phase.addItems([NO_PHASE, *PHASES])
@@ -182,8 +183,8 @@ class AnnotatePanel(QWidget):
             return
         phase = None if self.phase.currentIndex() == 0 else self.phase.currentText()
         known = notebook.figure(figure)
-        if known is not None and (known.label, known.phase) != (self.label.currentText(), phase or ""):
-            self._try(lambda: notebook.relabel(figure, self.label.currentText(), phase))
+        if known is not None and (known.label, known.phase) != (self.label.currentData(), phase or ""):
+            self._try(lambda: notebook.relabel(figure, self.label.currentData(), phase))
 
     def _delete(self) -> None:
         notebook, figure = self.annotating.notebook, self.annotating.figure
@@ -241,7 +242,7 @@ class AnnotatePanel(QWidget):
         score = "" if known.score is None else f", score {known.score:.2f}"
         source = "marked by hand" if known.source == "reader" else f"from {known.source}"
         self.figure.setText(f"{source}{score} · y {known.y_px:.0f}, x {known.x_px:.0f} px")
-        self.label.setCurrentText(known.label)
+        self.label.setCurrentIndex(self.label.findData(known.label))
         self.phase.setCurrentText(known.phase or NO_PHASE)
         try:
             actions = notebook.history(figure)

@@ -9,6 +9,7 @@ from qtpy.QtGui import QColor, QIcon, QPainter, QPen, QPixmap, QPolygonF
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolButton, QWidget
 
 from ...annotations.actions import Action
+from ...review.words import name_of
 from .looks import LOOKS
 
 ICON_PX = 16
@@ -18,12 +19,12 @@ def done(action: Action | None) -> str:
     """What an action did, in a few words."""
     if action is None:
         return ""
-    label = action.label or ""
+    label = name_of(action.label) if action.label else ""
     phase = f" ({action.phase})" if action.phase else ""
     words = {
         "add": f"marked as {label}{phase}",
         "accept": f"candidate judged {label}{phase}",
-        "reject": "candidate judged mimic",
+        "reject": f"candidate judged {name_of('mimic')}",
         "move": "moved",
         "relabel": f"changed to {label}{phase}",
         "delete": "deleted",

@@ -14,6 +14,7 @@ from ...finetune.gate import FEWEST_FIELDS, FEWEST_MITOSES
 from ...finetune.runs import Run, unfinished
 from ...models.registry import list_cards
 from ...models.versions import adopt, go_back
+from ...review.words import counted
 from ..devices import devices_job
 from ..page import Page
 from ..places import look_at
@@ -145,7 +146,7 @@ class TrainDock(Page):
             return "Choose at least one field to learn from."
         learnt = chosen[~chosen["digest"].isin(self.panel.fields.test)]
         if not int(learnt["mitosis"].sum() + learnt["mimic"].sum()):
-            return "There is nothing to learn from: mark a mitosis or a mimic."
+            return "There is nothing to learn from: mark a mitosis or a look-alike."
         return ""
 
     def _hint(self) -> str:
@@ -153,7 +154,9 @@ class TrainDock(Page):
         if chosen.empty:
             return ""
         count, mitoses, mimics = len(chosen), int(chosen["mitosis"].sum()), int(chosen["mimic"].sum())
-        text = f"{count} field{'s' if count != 1 else ''} · {mitoses} mitoses · {mimics} mimics. "
+        text = (
+            f"{count} field{'s' if count != 1 else ''} · {counted(mitoses, 'mitosis')} · {counted(mimics, 'mimic')}. "
+        )
         if count < FEWEST_FIELDS or mitoses < FEWEST_MITOSES:
             return (
                 f"{text}Too little evidence to offer a new version: {FEWEST_FIELDS} fields with {FEWEST_MITOSES} "

@@ -16,9 +16,9 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import signals_blocked
 
-HEADERS = ("Field", "Mitoses", "Mimics", "Complete", "Part")
+HEADERS = ("Field", "Mitoses", "Look-alikes", "Complete", "Part")
 PART = 4
-WIDTHS_PX = (0, 58, 56, 68, 98)
+WIDTHS_PX = (0, 58, 78, 68, 98)
 LEARN, JUDGE = "learn", "judge only"
 MOST_ROWS = 8
 """More are scrolled."""

@@ -7,7 +7,8 @@ from qtpy.QtGui import QColor, QFont, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from ...finetune.gate import Figures
-from .curves import CHILD, PARENT
+from ..style import readable
+from .curves import PARENT
 
 ROW_PX, NAME_PX, VALUE_PX = 24, 52, 42
 
@@ -20,9 +21,9 @@ class Intervals(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._rows: list[tuple[str, Figures, str]] = []
 
-    def show_figures(self, parent: Figures, child: Figures) -> None:
-        """Show these."""
-        self._rows = [("parent", parent, PARENT), ("new", child, CHILD)]
+    def show_figures(self, parent: Figures, child: Figures, colour: str) -> None:
+        """Show these; the new version in the colour of its verdict."""
+        self._rows = [("parent", parent, PARENT), ("new", child, colour)]
         self.setToolTip("F with its 95 % interval, on tissue that the new version did not learn from")
         self.updateGeometry()
         self.update()
@@ -33,7 +34,7 @@ class Intervals(QWidget):
     def paintEvent(self, _event: QPaintEvent | None) -> None:
         if not self._rows:
             return
-        painter = QPainter(self)
+        painter, ground = QPainter(self), self.palette().window().color()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         left, right = NAME_PX + 6.0, self.width() - VALUE_PX - 6.0
         low = min(0.9, max(0.0, min(f.low for _, f, _ in self._rows) - 0.05))
@@ -44,8 +45,9 @@ class Intervals(QWidget):
         self._scale(painter, x, low)
         for row, (name, figures, colour) in enumerate(self._rows):
             y = ROW_PX * (row + 0.5)
+            colour = readable(colour, ground)
             bar = QColor(colour)
-            painter.setPen(QColor("#c5ccd6"))
+            painter.setPen(QColor(readable(PARENT, ground)))
             middle = Qt.AlignmentFlag.AlignVCenter
             painter.drawText(QRectF(0, y - 10, NAME_PX, 20), middle | Qt.AlignmentFlag.AlignLeft, name)
             bar.setAlpha(90)
@@ -75,6 +77,6 @@ class Intervals(QWidget):
             at = int(x(tick))
             painter.setPen(QColor(127, 127, 127, 70))
             painter.drawLine(at, 2, at, 2 * ROW_PX)
-            painter.setPen(QColor("#9aa3b2"))
+            painter.setPen(QColor(readable("#9aa3b2", self.palette().window().color())))
             painter.drawText(QRectF(at - 16, 2 * ROW_PX + 1, 32, 14), Qt.AlignmentFlag.AlignCenter, f"{tick:g}")
         painter.restore()

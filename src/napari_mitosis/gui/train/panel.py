@@ -71,6 +71,7 @@ class TrainPanel(QWidget):
     def __init__(self, dock: QWidget, minutes: Sequence[float]) -> None:
         super().__init__(dock)
         self._minutes = tuple(minutes)
+        self._wanted = len(self._minutes) // 2
         self._cards: list[ModelCard] = []
         self.fields = FieldsTable()
         self.summary, self.message = _label("faint"), _label("message")
@@ -170,7 +171,7 @@ class TrainPanel(QWidget):
             button = QToolButton()
             button.setText(f"{minutes:g} min")
             button.setCheckable(True)
-            button.setChecked(at == len(self._minutes) // 2)
+            button.setChecked(at == self._wanted)
             button.setToolTip(f"About {minutes:g} min, judging included")
             self._budget.addButton(button, at)
             buttons.append(button)
@@ -178,10 +179,20 @@ class TrainPanel(QWidget):
 
     @property
     def minutes(self) -> float:
-        """The time budget."""
-        return self._minutes[self._budget.checkedId()]
+        """The time budget for the next training."""
+        return self._minutes[self._wanted]
+
+    def _light(self, minutes: float | None) -> None:
+        """Light the time of the training under way, if it is on offer; else the one that is chosen for the next."""
+        lit = self._wanted if minutes is None else self._minutes.index(minutes) if minutes in self._minutes else None
+        self._budget.setExclusive(False)
+        for at, button in enumerate(self.budgets):
+            button.setChecked(at == lit)
+            button.setEnabled(minutes is None)
+        self._budget.setExclusive(True)
 
     def _connect(self) -> None:
+        self._budget.idClicked.connect(self._choose_minutes)
         self.start.clicked.connect(self.start_wanted)
         self.cancel.clicked.connect(self.cancel_wanted)
         self.go_on.clicked.connect(self.continue_wanted)
@@ -189,6 +200,9 @@ class TrainPanel(QWidget):
         self.automatic.clicked.connect(self.fields.automatic)
         self.parent_model.currentIndexChanged.connect(self.parent_chosen)
         self.log_button.toggled.connect(self.log.setVisible)
+
+    def _choose_minutes(self, at: int) -> None:
+        self._wanted = at
 
     # The model
 
@@ -240,7 +254,9 @@ class TrainPanel(QWidget):
         """Show how far it is, its curves and its log; nothing before the first one."""
         self.training.setVisible(training is not None and training.run is not None)
         if training is None or training.run is None:
+            self._light(None)
             return
+        self._light(training.run.minutes if training.running else None)
         progress = training.watch.progress
         self.progress.setVisible(training.running)
         # Never a bar without an end: its animation would have the whole window drawn again all the time.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import QApplication, QWidget
 
 from ...finetune.client import Ended, TrainerProcess
 from ...finetune.runs import Run
 from ...finetune.watch import Curves, Watch
+from .leaving import Leaving
 
 POLL_MS = 500
 """How often the window looks at what the process told: two updates a second are enough, and cost nothing."""
@@ -45,6 +47,16 @@ class Training(QObject):
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self._poll)
+        self.leaving = Leaving(self, parent, self._what_runs) if isinstance(parent, QWidget) else None
+
+    def _what_runs(self) -> str:
+        """What closing the window would stop. A program that closes its viewer has taken the canvas down before."""
+        parent = self.parent()
+        canvases = parent.findChildren(QOpenGLWidget) if parent is not None else []
+        if self.run is None or not self.running or not any(canvas.isVisible() for canvas in canvases):
+            return ""
+        left = self.watch.left or f"at most about {self.run.minutes:g} min"
+        return f"{self.run.parent}, {left}"
 
     @property
     def running(self) -> bool:

@@ -23,7 +23,7 @@ SIDE_PX = 128
 FIRST = 6
 """Thumbnails of a kind that are shown before the rest is asked for."""
 
-GOOD, BAD = "#00c853", "#ff8a80"
+GOOD, BAD, UNCERTAIN = "#00c853", "#ff8a80", "#ffb81c"
 KINDS = (
     ("lost", "− Lost", BAD, "Mitoses that only the parent finds"),  # what a reader must know first
     ("found", "+ Found", GOOD, "Mitoses that only the new version finds"),
@@ -83,14 +83,14 @@ class VerdictView(QFrame):
         if judgement is None:
             return
         verdict = judgement.verdict
-        colour = GOOD if verdict.offered else "#ffb81c"
+        colour = verdict_colour(verdict)
         mark = _mark(verdict)
         difference = (
             f"F {verdict.difference:+.2f} <span style='font-weight:normal'>({_span(verdict.low, verdict.high)})</span>"
         )
         self.headline.setText(f"<span style='color:{colour}'>{mark}</span> · {difference}")
         self.reason.setText(verdict.reason)
-        self.intervals.show_figures(verdict.parent, verdict.child)
+        self.intervals.show_figures(verdict.parent, verdict.child, colour)
         rows = "".join(
             f"<tr><td>{name}&nbsp;</td><td>&nbsp;precision <b>{f.precision:.2f}</b></td>"
             f"<td>&nbsp;recall <b>{f.recall:.2f}</b></td></tr>"
@@ -182,6 +182,13 @@ class _Figure(QToolButton):
         place = f"{thumbnail.field}: x {thumbnail.x_px:.0f}, y {thumbnail.y_px:.0f}"
         self.setToolTip(f"{tip}.\n{place}. Click to go there, where the field is open.")
         self.clicked.connect(lambda: view.look_wanted.emit(thumbnail))
+
+
+def verdict_colour(verdict: Verdict) -> str:
+    """Green is only what may be adopted; what is worse is red, what is not certain amber."""
+    if verdict.offered:
+        return GOOD
+    return BAD if verdict.difference < 0 else UNCERTAIN
 
 
 def _mark(verdict: Verdict) -> str:

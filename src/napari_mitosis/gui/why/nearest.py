@@ -19,6 +19,7 @@ from ...datasets.samples import sample_folder
 from ...errors import MitosisError
 from ...fields.field import Field
 from ...jobs import Job
+from ...review.words import NAMES, name_of
 from ...session import Session
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 NEAREST = 4
 THUMBNAIL_PX = 52
 COLOURS: Mapping[str, str] = MappingProxyType({"mitosis": "#00e63c", "mimic": "#ffb81c"})
-PLURALS: Mapping[str, str] = MappingProxyType({"mitosis": "mitoses", "mimic": "mimics"})
 ITSELF_UM = 8.0
 """Annotations of the same field nearer than this to the figure mean the figure itself."""
 
@@ -120,11 +120,13 @@ class WhyPanel(QWidget):
         self._grid.addWidget(_picture(why.figure, "This figure"), 1, 0)
         for block, (kind, (thumbnails, distances)) in enumerate(why.alike.items()):
             top = 3 * block
-            heading = _words(f"<span style='color:{COLOURS[kind]}'>nearest known {PLURALS[kind]}, and how far</span>")
+            heading = _words(f"<span style='color:{COLOURS[kind]}'>nearest known {NAMES[kind][1]}, and how far</span>")
             self._grid.addWidget(heading, top, 1, 1, NEAREST + 1)
             self.thumbnails[kind] = []
             for column, (thumbnail, distance) in enumerate(zip(thumbnails, distances, strict=True), 1):
-                picture = _picture(thumbnail, f"A known {kind}; distance {distance:.2f}: the smaller, the more alike")
+                picture = _picture(
+                    thumbnail, f"A known {name_of(kind)}; distance {distance:.2f}: the smaller, the more alike"
+                )
                 self.thumbnails[kind].append(picture)
                 self._grid.addWidget(picture, top + 1, column)
                 self._grid.addWidget(_words(f"{distance:.2f}"), top + 2, column)
