@@ -6,8 +6,9 @@ which can show a patient's name, and all other properties of the file are never 
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,7 @@ def open_slide(path: Path) -> tuple[SlidePixels, float | None] | None:
 
 
 def read_header(path: Path) -> dict[str, Any] | None:
-    """What is asked of a slide before its pixels: its sizes as (H, W), um/px, objective and scanned area, as JSON.
+    """What is asked of a slide before its pixels, as JSON: sizes as (H, W), um/px, objective, scanned area, series.
 
     None where the file is a plain TIFF under a slide's name.
 
@@ -166,8 +167,31 @@ def read_header(path: Path) -> dict[str, Any] | None:
     except ValueError as error:
         raise FieldError(path, str(error)) from error
     power, scanned = _stated(properties, "objective-power"), _bounds(properties, shapes[0])
+    # What OpenSlide calls the slide that a file belongs to: the same for all files of a DICOM series.
+    series = properties.get("openslide.quickhash-1")
     file.close()
-    return {"sizes": shapes, "mpp": mpp, "magnification": power, "scanned_px": scanned}
+    return {"sizes": shapes, "mpp": mpp, "magnification": power, "scanned_px": scanned, "series": series}
+
+
+def one_of_each_series(paths: Sequence[Path]) -> list[Path]:
+    """Of DICOM files that make up one slide (a file for each level, label and macro) the first; all other files.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files that cannot be opened are kept: opening them will tell.
+    """
+    kept, seen = [], set()
+    for path in paths:
+        series = None
+        if path.suffix.lower() == ".dcm":
+            with contextlib.suppress(FieldError):
+                header = apart.slide_header(path)
+                series = None if header is None or header["series"] is None else (path.parent, header["series"])
+        if series is None or series not in seen:
+            kept.append(path)
+        seen.add(series)
+    return kept
 
 
 def _library() -> Any:
