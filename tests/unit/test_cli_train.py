@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from napari_mitosis.cli.train import app
 from napari_mitosis.datasets.phantom import phantom
+from napari_mitosis.models.fcn import FCN
 from napari_mitosis.models.registry import load_detector
 from napari_mitosis.models.weights import read_state
 
@@ -84,7 +85,8 @@ def test_from_crops_to_a_published_version(data, tmp_path):
     assert next((final / "published").glob("*.safetensors")).stat().st_size < 8 * 2**20
 
 
-def test_the_papers_stages_follow_each_other(data, tmp_path):
+def test_the_papers_stages_follow_each_other(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(FCN, "width", 64)  # a hundredth of the weights; their counts are tested in test_fcn
     torch.manual_seed(0)
     call("segmitos", "--data", data, "--out", tmp_path, "--config", "paper/16s", "--steps", 1, "--crop-px", 64)
     coarse, fine = (read_state(tmp_path / f"fcn-{s}s.safetensors") for s in (32, 16))

@@ -10,20 +10,15 @@ import torch
 
 from napari_mitosis import jobs
 from napari_mitosis.datasets.sample import Sample
-from napari_mitosis.errors import WeightsError
 from napari_mitosis.fields.field import Field
 from napari_mitosis.inference.predict import predict
 from napari_mitosis.models.deepdet import CompactDeepDet
 from napari_mitosis.models.registry import Detector
 from napari_mitosis.models.rpn import CompactRPN
-from napari_mitosis.models.segmitos import CompactSegMitos
-from napari_mitosis.models.weights import load_weights
 from napari_mitosis.tables import annotations_frame
 from napari_mitosis.training.ablations.deepdet import Variant, looked_at
 from napari_mitosis.training.augment import plain
-from napari_mitosis.training.box_training import BoxMiner, BoxRecipe, OutlinedFields, box_batch, train_boxes
-from napari_mitosis.training.checkpoint import save_tensors
-from napari_mitosis.training.deepdet import DeepDetSystem
+from napari_mitosis.training.box_training import BoxMiner, OutlinedFields, box_batch
 from napari_mitosis.training.systems import system
 from napari_mitosis.training.windows import Window
 
@@ -42,17 +37,6 @@ def bars_sample(masked: bool = True, seed: int = 0) -> Sample:
     centres = np.array([[y + (h - 1) / 2, x + (w - 1) / 2] for y, x, h, w in BARS])
     field = Field.from_array(pixels.clip(0, 255).astype(np.uint8), 0.25, f"bars{seed}")
     return Sample(field, annotations_frame(centres[:, 0], centres[:, 1]), mask if masked else None, "A", "bars")
-
-
-def short(steps: int = 3) -> BoxRecipe:
-    recipe = BoxRecipe()
-    windows = replace(
-        recipe.windows,
-        fields=replace(recipe.windows.fields, steps=steps, checkpoint_every=1),
-        fields_batch=4,
-        augmentation=replace(PLAIN, crop_px=96),
-    )
-    return replace(recipe, windows=windows)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -104,39 +88,13 @@ def test_hard_negatives_lie_far_from_mitoses_and_are_kept(tmp_path):
     path = tmp_path / "mined.json"
     miner = BoxMiner(fields, 2, 10, path)
     network = CompactDeepDet()
-    miner.before_step(1, network)
-    assert miner.places == []
-    miner.before_step(2, network)
+    assert [step for step in range(4) if miner.due(step)] == [2]
+    miner.look(2, network)
     assert 0 < len(miner.places) <= 10
     places = np.array([p[1:] for p in miner.places])
     distance = np.linalg.norm(places[:, None] - sample.centroids_yx()[None], axis=2)
     assert distance.min() > 40
     assert BoxMiner(fields, 2, 10, path).places == miner.places
-
-
-def test_a_fold_starts_from_segmitos_and_a_killed_one_goes_on(tmp_path):
-    torch.manual_seed(0)
-    start = tmp_path / "segmitos" / "model.safetensors"
-    save_tensors(start, CompactSegMitos().state_dict(), {})
-    (start.parent / "mined.json").write_text("[[0, 20.0, 20.0], [0, 80.0, 77.0], [9, 1.0, 1.0]]")
-    recipe = DeepDetSystem(recipe=short())
-    samples = [bars_sample()]
-
-    def job(name):
-        return recipe.fold(samples, [], start, tmp_path / name, seed=3)
-
-    whole = jobs.run(job("whole"))
-    killed = job("killed")
-    next(killed)
-    next(killed)
-    killed.close()
-    went_on = jobs.run(job("killed"))
-    for key, value in whole.state_dict().items():
-        torch.testing.assert_close(went_on.state_dict()[key], value, rtol=1e-4, atol=1e-5)
-    loaded = CompactDeepDet()
-    load_weights(loaded, tmp_path / "whole" / "model.safetensors")
-    begun = CompactSegMitos().state_dict()
-    assert not torch.equal(loaded.state_dict()["features.lateral.0.0.weight"], begun["lateral.0.0.weight"])
 
 
 def test_what_the_start_took_for_mitoses_comes_first(tmp_path):
@@ -145,30 +103,6 @@ def test_what_the_start_took_for_mitoses_comes_first(tmp_path):
     fields = OutlinedFields([bars_sample()])
     # The second lies on a mitosis, the third in no field of these.
     assert BoxMiner(fields, 2, 10, path).places == [(0, 20.0, 20.0)]
-
-
-def test_the_rpn_is_taken_out_of_deepdet(tmp_path):
-    torch.manual_seed(0)
-    deepdet = CompactDeepDet()
-    start = tmp_path / "model.safetensors"
-    save_tensors(start, deepdet.state_dict(), {})
-    taken = jobs.run(system("rpn").fold([], [], start, tmp_path / "fold", seed=0))
-    assert isinstance(taken, CompactRPN)
-    for key, value in taken.state_dict().items():
-        assert torch.equal(value, deepdet.state_dict()[key])
-    loaded = CompactRPN()
-    load_weights(loaded, tmp_path / "fold" / "model.safetensors")
-    with pytest.raises(WeightsError, match="taken out of a trained DeepDet"):
-        jobs.run(system("rpn").fold([], [], None, tmp_path / "fold", seed=0))
-
-
-@pytest.mark.parametrize("name", ["deepdet", "rpn"])
-def test_cards_name_the_detector_and_its_size(name):
-    card = system(name).card(version="1.0.0", seed=0)
-    network = CompactDeepDet() if name == "deepdet" else CompactRPN()
-    assert card.parameters == sum(p.numel() for p in network.parameters())
-    assert (card.detector, card.config) == (name, "compact")
-    assert card.decision_rule().min_score == 0.5
 
 
 def test_variants_of_an_ablation_see_what_a_detection_sees(tmp_path):
@@ -189,11 +123,3 @@ def test_variants_of_an_ablation_see_what_a_detection_sees(tmp_path):
     assert len(found[few].candidates) < len(found[plain].candidates)
     assert not found[small].candidates.equals(found[plain].candidates)
     assert deepdet.options.proposals == 300
-
-
-def test_training_lowers_the_loss(tmp_path):
-    torch.manual_seed(0)
-    losses = []
-    job = train_boxes(CompactDeepDet(), [bars_sample()], [], short(8), tmp_path)
-    jobs.run(job, lambda p: losses.append(p.metrics["loss"]))
-    assert losses[-1] < 0.9 * losses[0]

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 import torch
 
-from napari_mitosis.datasets.phantom import phantom
 from napari_mitosis.decision.decide import Decider, Rule, decide
 from napari_mitosis.decision.evidence import CANDIDATE_COLUMNS, Evidence
 from napari_mitosis.errors import WeightsError
@@ -20,8 +19,6 @@ from napari_mitosis.jobs import run
 from napari_mitosis.models.deepver import CROP_PX, DeepVer
 from napari_mitosis.models.presets import verified_rule
 from napari_mitosis.models.registry import Detector, detector_class, load_detector
-from napari_mitosis.models.segmitos import CompactSegMitos
-from napari_mitosis.training.checkpoint import save_tensors
 from napari_mitosis.training.deepver import SYSTEM, crop_loss
 
 
@@ -133,39 +130,9 @@ def test_the_card_names_the_rule_for_both(verifier):
     assert dict(verified_rule(verifier.card, verifier.card).weights) == {"detector": 0.5, "verifier": 0.5}
 
 
-def test_a_training_step_lowers_the_loss_and_the_unknown_teaches_nothing():
-    torch.manual_seed(0)
-    network = DeepVer.build("compact").train()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
-    x = torch.rand(4, 3, 128, 128) * 60 + 160
-    x[:, :, 52:76, 52:76] -= 150
-    centroids = [np.array([[63.5, 63.5]])] * 4
-    losses = []
-    for _ in range(6):
-        loss = DeepVer.loss(network, x, centroids, np.random.default_rng(0))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < losses[0]
-    nothing = [np.zeros((0, 2))] * 4
-    unknown = torch.ones(4, 128, 128, dtype=torch.bool)
-    assert DeepVer.loss(network, x, nothing, np.random.default_rng(0), unknown).item() == 0
-
-
 def test_crops_between_mitosis_and_not_are_left_out():
     logits = torch.tensor([[2.0, -2.0], [-2.0, 2.0], [0.0, 5.0]])
     middle = (CROP_PX - 1) / 2
     places = [np.zeros((0, 2)), np.array([[middle + 3, middle]]), np.array([[middle + 15, middle]])]
     assert crop_loss(logits, places).item() == pytest.approx(crop_loss(logits[:2], places[:2]).item())
     assert crop_loss(logits[:2], places[:2]) < crop_loss(-logits[:2], places[:2])
-
-
-def test_a_fold_trains_from_segmitos_and_its_false_detections(tmp_path):
-    torch.manual_seed(0)
-    save_tensors(tmp_path / "start.safetensors", CompactSegMitos().state_dict(), {})
-    sample = phantom((256, 256), 0, n_mitoses=3, n_mimics=2, name="a")
-    network = run(SYSTEM.fold([sample], [], tmp_path / "start.safetensors", tmp_path, seed=0, steps=1))
-    assert (tmp_path / "model.safetensors").exists()
-    assert (tmp_path / "mined.json").exists()
-    assert network.examine(torch.zeros(1, 3, CROP_PX, CROP_PX)).shape == (1, 1)

@@ -138,22 +138,6 @@ def test_crops_without_room_for_windows_are_refused():
         Idsia.build("paper/large")
 
 
-def test_training_lowers_the_loss():
-    network = fresh()
-    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
-    x = noise((125, 125)).repeat(4, 1, 1, 1) / 4 + 150
-    x[:2, :, 54:70, 54:70] = 40
-    centroids = [np.array([[61.5, 61.5]])] * 2 + [np.zeros((0, 2))] * 2
-    losses = []
-    for step in range(12):
-        loss = Idsia.loss(network, x, centroids, np.random.default_rng(step))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert np.mean(losses[-3:]) < 0.6 * np.mean(losses[:3])
-
-
 def darkness_seen_by_all_cells(net: WindowNet) -> None:
     """DNN1 by hand: mitosis where all four cells of the last pooling see darkness.
 

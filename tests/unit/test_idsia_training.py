@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from napari_mitosis import jobs
 from napari_mitosis.datasets.crops import read_crops
 from napari_mitosis.datasets.sample import Sample
 from napari_mitosis.fields.field import Field
 from napari_mitosis.models.idsia import IdsiaNet
-from napari_mitosis.models.weights import load_weights
 from napari_mitosis.tables import annotations_frame
-from napari_mitosis.training.checkpoint import load_tensors, save_tensors
-from napari_mitosis.training.idsia import CELL_PX, SYSTEM, PixelRecipe, hardness
+from napari_mitosis.training.idsia import SYSTEM, hardness
 from napari_mitosis.training.pixel_windows import CentredMosaics, PixelSource
 from napari_mitosis.training.systems import system
 from napari_mitosis.training.windows import CropSource
@@ -130,53 +125,6 @@ def test_hardness_is_the_mean_score_at_the_middle_of_each_cell(monkeypatch):
     with torch.inference_mode():
         scores = network.scores(torch.from_numpy(pixels).permute(2, 0, 1)[None].float()).mean(1)[0].numpy()
     np.testing.assert_allclose(weights[:10, :14], scores[2::4, 2::4][:10, :14], atol=1e-5)
-
-
-def quick() -> PixelRecipe:
-    recipe = PixelRecipe()
-    return replace(
-        recipe,
-        base=replace(recipe.base, steps=10, average=0.5, checkpoint_every=5),
-        fields=replace(recipe.fields, steps=10, average=0.5, checkpoint_every=5),
-        base_mix=(3, 2),
-        fields_mix=(3, 2, 1, 1),
-    )
-
-
-def test_both_stages_learn_and_leave_their_weights(tmp_path, crops):
-    torch.manual_seed(0)
-    ours = replace(SYSTEM, recipe=quick())
-    losses = []
-    jobs.run(ours.base(crops, tmp_path, init=None, seed=1), lambda p: losses.append(p.metrics["loss"]))
-    assert losses[-1] < losses[0]
-    before = IdsiaNet()
-    load_weights(before, tmp_path / "base.safetensors")
-    samples = [dots_sample(), dots_sample(seed=1)]
-    after = jobs.run(ours.fold(samples, crops, tmp_path / "base.safetensors", tmp_path / "f", seed=1))
-    kept, _ = load_tensors(tmp_path / "f" / "model.safetensors")
-    assert not torch.equal(kept["dnn1.head.2.weight"], before.dnn1.head[2].weight)
-    torch.testing.assert_close(kept["dnn2.head.2.weight"], after.state_dict()["dnn2.head.2.weight"])
-    maps, header = load_tensors(tmp_path / "f" / "hardness.safetensors")
-    assert header["step"] == 7  # the last of the shares 0, 0.35 and 0.7
-    assert maps["001"].shape == (-(-150 // CELL_PX), -(-230 // CELL_PX))
-
-
-def test_a_resumed_fold_is_an_unbroken_one(tmp_path):
-    torch.manual_seed(0)
-    start = tmp_path / "start.safetensors"
-    torch.manual_seed(5)
-    save_tensors(start, IdsiaNet().state_dict(), {})
-    ours = replace(SYSTEM, recipe=quick())
-    samples = [dots_sample()]
-    whole = jobs.run(ours.fold(samples, [], start, tmp_path / "a", seed=2))
-    job = ours.fold(samples, [], start, tmp_path / "b", seed=2)
-    for progress in job:
-        if progress.done == 6:  # past the checkpoint at 5; D(p) of step 3 must come from its file
-            job.close()
-            break
-    again = jobs.run(ours.fold(samples, [], start, tmp_path / "b", seed=2))
-    for ours_, theirs in zip(whole.parameters(), again.parameters(), strict=True):
-        torch.testing.assert_close(ours_, theirs, atol=1e-6, rtol=1e-5)
 
 
 def test_the_system_is_found_and_its_card_has_the_papers_rule():

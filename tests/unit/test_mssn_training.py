@@ -11,18 +11,15 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from napari_mitosis import jobs
 from napari_mitosis.datasets.crops import Crop
 from napari_mitosis.datasets.phantom import phantom
 from napari_mitosis.decision.evidence import CANDIDATE_COLUMNS, Evidence
 from napari_mitosis.errors import WeightsError
 from napari_mitosis.models.mssn import CompactMSSN
 from napari_mitosis.models.segmitos import CompactSegMitos
-from napari_mitosis.models.weights import load_weights, read_state
 from napari_mitosis.tables import annotations_frame
 from napari_mitosis.training.ablations.mssn import narrowed
-from napari_mitosis.training.augment import Augmentation
-from napari_mitosis.training.mssn import SYSTEM, MSSNRecipe, MSSNSystem, _start
+from napari_mitosis.training.mssn import MSSNRecipe, _start
 from napari_mitosis.training.mssn_figures import (
     WINDOW_PX,
     CropFigures,
@@ -116,36 +113,6 @@ def test_dark_places_are_dark_and_away_from_known_figures():
     assert dark_place(pixels[:40, :40], np.array([[20.0, 20.0]]), rng, 18) is None
 
 
-def short() -> MSSNSystem:
-    recipe = MSSNRecipe(mix=(2, 1, 1, 0), figures=(3, 2, 2), fields_augmentation=Augmentation(crop_px=136))
-    return MSSNSystem(recipe=recipe)
-
-
-def test_a_killed_fold_goes_on_as_if_unbroken(tmp_path, sample):
-    torch.manual_seed(0)
-    start = tmp_path / "start.safetensors"
-    save_file(CompactMSSN().state_dict(), start)
-    one, other = tmp_path / "one", tmp_path / "other"
-    unbroken = jobs.run(short().fold([sample], [], start, one, seed=5, steps=2))
-    job = short().fold([sample], [], start, other, seed=5, steps=2)
-    for _ in range(4):  # one of the false candidates, two steps of stage 1, one of stage 2
-        next(job)
-    job.close()
-    resumed = jobs.run(short().fold([sample], [], start, other, seed=5, steps=2))
-    for key, value in unbroken.state_dict().items():
-        torch.testing.assert_close(resumed.state_dict()[key], value, msg=key)
-    again = CompactMSSN()
-    load_weights(again, one / "model.safetensors")
-    torch.testing.assert_close(again.references, unbroken.references)
-    torch.testing.assert_close(unbroken.references.norm(dim=2), torch.ones(3, 96), atol=1e-4, rtol=1e-4)
-    # The trunk is the one it began with; what is trained is not.
-    begun = read_state(start)
-    torch.testing.assert_close(unbroken.trunk.stem[0].weight, begun["trunk.stem.0.weight"])
-    key = "stage1.out.s72.weight"
-    assert not torch.equal(unbroken.state_dict()[key], begun[key])
-    assert not torch.equal(unbroken.state_dict()["embedding.last.weight"], begun["embedding.last.weight"])
-
-
 def test_a_fold_may_start_with_the_trunk_of_its_segmitos(tmp_path):
     base, segmitos = tmp_path / "base.safetensors", tmp_path / "S-0.safetensors"
     own, other = CompactMSSN(), CompactSegMitos()
@@ -158,19 +125,6 @@ def test_a_fold_may_start_with_the_trunk_of_its_segmitos(tmp_path):
     torch.testing.assert_close(whole.trunk.stem[0].weight, own.trunk.stem[0].weight)
     with pytest.raises(WeightsError, match="cannot be read"):
         _start(segmitos, tmp_path / "elsewhere")
-
-
-def test_a_base_needs_a_trunk(tmp_path):
-    with pytest.raises(WeightsError, match="SegMitos base"):
-        jobs.run(SYSTEM.base([], tmp_path, init=None, seed=0))
-
-
-def test_the_draft_card_is_valid():
-    card = SYSTEM.card(version="0.0.0", seed=3)
-    assert (card.detector, card.config, card.seed) == ("mssn", "compact", 3)
-    assert card.parameters == 2_798_372
-    assert card.halo_px >= 60
-    card.decision_rule()
 
 
 def test_steps_and_seed_reach_every_stage():

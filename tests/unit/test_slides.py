@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
-from slide_files import LABEL, WRITERS, write_svs
+from slide_files import LABEL, WRITERS, write_dicom, write_svs
 
 from napari_mitosis import open_field
+from napari_mitosis.batches.batch import find_fields
 from napari_mitosis.errors import FieldError
 from napari_mitosis.fields.field import Field
 from napari_mitosis.fields.npe2_reader import field_layer, napari_get_reader
@@ -38,6 +39,15 @@ def slides(tissue: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) 
     pytest.importorskip("pydicom")
     folder = tmp_path_factory.mktemp("slides")
     return {name: write(folder / name, tissue) for name, write in WRITERS.items()}
+
+
+def test_the_files_of_a_dicom_slide_are_one_slide(tissue: NDArray[np.uint8], tmp_path: Path) -> None:
+    pytest.importorskip("pydicom")
+    for name in ("a.dcm", "b.dcm"):
+        write_dicom(tmp_path / name, tissue)
+    (tmp_path / "torn.dcm").write_bytes(b"no slide")
+    assert len(list(tmp_path.iterdir())) > 6
+    assert [file.path.name for file in find_fields([tmp_path])] == ["a.dcm", "b.dcm", "torn.dcm"]
 
 
 @pytest.mark.parametrize("name", WRITERS)

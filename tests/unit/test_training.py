@@ -18,7 +18,6 @@ from napari_mitosis.datasets.sample import Sample
 from napari_mitosis.errors import WeightsError
 from napari_mitosis.fields.field import Field
 from napari_mitosis.models.losses import concentric_loss
-from napari_mitosis.models.segmitos import CompactSegMitos
 from napari_mitosis.tables import annotations_frame
 from napari_mitosis.training.augment import Augmentation, make_batch, plain
 from napari_mitosis.training.checkpoint import load_tensors, save_tensors
@@ -116,12 +115,26 @@ def test_mined_places_are_dark_discs_that_nobody_annotated(tmp_path):
     sample = dots_sample()
     unknown = Sample(dots_field([(80, 100), (200, 220), (150, 40)]), sample.annotations, case="d", dataset="t")
     miner = Miner(FieldSource([unknown]), [0], tmp_path / "mined.json")
-    miner.before_step(0, Darkness())
+    assert [step for step in range(3) if miner.due(step)] == [0]
+    miner.look(0, Darkness())
     assert len(miner.places) == 1
     index, y, x = miner.places[0]
     assert index == 0
     assert np.hypot(y - 150, x - 40) < 6
     assert Miner(FieldSource([unknown]), [], tmp_path / "mined.json").places == miner.places
+
+
+class Cells(torch.nn.Module):
+    """A dense network as small as one can be: what is tested is the loop about it."""
+
+    stride = 4
+
+    def __init__(self):
+        super().__init__()
+        self.cells = torch.nn.Conv2d(3, 2, 4, stride=4)
+
+    def forward(self, x):
+        return self.cells((x - 128) / 64)
 
 
 def _loss(logits, labels):
@@ -133,7 +146,7 @@ def _job(folder, steps=6, seed=0):
     source = FieldSource([dots_sample()])
     options = FitOptions(steps=steps, learning_rate=1e-3, seed=seed, checkpoint_every=2)
     return fit(
-        CompactSegMitos(),
+        Cells(),
         _loss,
         lambda rng: [source.positive(rng) for _ in range(2)],
         options,
@@ -170,7 +183,7 @@ def test_kill_9_at_any_moment_leaves_a_checkpoint_that_loads(tmp_path):
         "    print(i, flush=True)\n"
     )
     path = tmp_path / "c.safetensors"
-    for delay in (0.0, 0.013, 0.037):
+    for delay in (0.013, 0.037):
         with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE) as process:
             process.stdout.readline()
             time.sleep(delay)
@@ -181,15 +194,14 @@ def test_kill_9_at_any_moment_leaves_a_checkpoint_that_loads(tmp_path):
         assert torch.equal(tensors["a"], torch.arange(2_000_000))
 
 
-@pytest.mark.slow
 def test_training_learns_dark_discs(tmp_path):
     torch.manual_seed(0)
     source = FieldSource([dots_sample()])
     job = fit(
-        CompactSegMitos(),
+        Cells(),
         _loss,
         lambda rng: [source.positive(rng) for _ in range(4)],
-        FitOptions(steps=60, learning_rate=2e-3, average=0.8),
+        FitOptions(steps=40, learning_rate=2e-2, average=0.8),
         PLAIN,
         tmp_path / "c.safetensors",
     )

@@ -19,6 +19,7 @@ from ..decision.decide import Rule
 from ..errors import FieldError, MitosisError
 from ..fields.field import open_field
 from ..fields.npe2_reader import SUFFIXES
+from ..fields.slides import one_of_each_series
 from ..files import write_whole
 from ..jobs import Job, Progress, T, retold
 from ..measures.grade import mitotic_density
@@ -119,7 +120,8 @@ def find_fields(inputs: Iterable[Path], recursive: bool = False, skip: Path | No
     Parameters
     ----------
     inputs : iterable of Path
-        A file is taken as it is, whatever its name or state: opening it will tell. Of a folder, the images.
+        A file is taken as it is, whatever its name or state: opening it will tell. Of a folder, the images; of the
+        DICOM files of one slide, one.
     recursive : bool
         Take the images of its subfolders, too.
     skip : Path, optional
@@ -143,7 +145,7 @@ def find_fields(inputs: Iterable[Path], recursive: bool = False, skip: Path | No
             images = [path for path in images if _real(skip) not in _real(path).parents]
         if not images:
             raise FieldError(given, f"the folder holds no image ({', '.join(sorted(SUFFIXES))})")
-        for path in images:
+        for path in one_of_each_series(images):
             found.setdefault(_real(path), printable(path.relative_to(given).as_posix()))
     return [FieldFile(path, label) for path, label in zip(found, _distinct(found), strict=True)]
 

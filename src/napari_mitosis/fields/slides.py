@@ -6,8 +6,9 @@ which can show a patient's name, and all other properties of the file are never 
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,36 @@ def open_slide(path: Path) -> tuple[SlidePixels, float | None] | None:
         raise FieldError(path, str(error)) from error
     power = _stated(properties, "objective-power")
     return SlidePixels(file, shapes, magnification=power, scanned_px=_bounds(properties, shapes[0])), mpp
+
+
+def one_of_each_series(paths: Sequence[Path]) -> list[Path]:
+    """Of DICOM files that make up one slide (a file for each level, label and macro) the first; all other files.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files that cannot be opened are kept: opening them will tell.
+    """
+    library = _library()
+    kept, seen = [], set()
+    for path in paths:
+        series = None
+        if path.suffix.lower() == ".dcm" and hasattr(library, "detect_format"):
+            with contextlib.suppress(FieldError):
+                series = (path.parent, _series(path))
+        if series is None or series not in seen:
+            kept.append(path)
+        seen.add(series)
+    return kept
+
+
+def _series(path: Path) -> str:
+    """What OpenSlide calls the slide that a file belongs to: the same for all files of a DICOM series."""
+    file = SlideFile(path)
+    try:
+        return str(file.ask(lambda slide: slide.properties["openslide.quickhash-1"]))
+    finally:
+        file.close()
 
 
 def _library() -> Any:

@@ -1,6 +1,8 @@
-"""Which devices there are, asked in a worker: the answer needs torch."""
+"""Which devices there are, and what other packages bring, asked in a worker: the answers need torch."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from ..jobs import Job, Progress
 
@@ -11,3 +13,11 @@ def devices_job() -> Job[list[str]]:
     from ..inference.device import available_devices  # imports torch: seconds, so not in the window's thread
 
     return available_devices()
+
+
+def packages_job() -> Job[Mapping[str, str]]:
+    """A job that returns the other package of each detector that has one, by the detector's name."""
+    yield Progress(0, 1, "looking for detectors of other packages")
+    from ..models.trust import packages
+
+    return packages()

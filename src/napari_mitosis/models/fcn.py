@@ -57,6 +57,8 @@ class FCN(nn.Module):
     stride = 1
     multiple = 1
     map_names = ("score",)
+    width = 4096
+    """Channels of fc6 and fc7."""
     mean: Tensor
 
     def __init__(self, finest: int = 32) -> None:
@@ -65,10 +67,10 @@ class FCN(nn.Module):
             raise ValueError(f"an FCN's finest stride is 32, 16 or 8, not {finest}")
         self.finest = finest
         self.groups = vgg16_groups()
-        self.fc6 = nn.Conv2d(512, 4096, 7)
-        self.fc7 = nn.Conv2d(4096, 4096, 1)
+        self.fc6 = nn.Conv2d(512, self.width, 7)
+        self.fc7 = nn.Conv2d(self.width, self.width, 1)
         self.dropout = nn.Dropout2d(0.5)
-        self.score = nn.Conv2d(4096, CLASSES, 1)
+        self.score = nn.Conv2d(self.width, CLASSES, 1)
         self.register_buffer("mean", torch.tensor(_MEAN_BGR).reshape(1, 3, 1, 1), persistent=False)
         zeroed = [self.score]
         if finest <= 16:
@@ -161,9 +163,9 @@ def load_torchvision_vgg16(network: FCN, state: Mapping[str, Tensor]) -> None:
     deviation = torch.tensor([0.229, 0.224, 0.225]).reshape(1, 3, 1, 1) * 255.0
     if first.shape[1] == 3:
         renamed["groups.0.0.weight"] = (first / deviation).flip(1)
-    renamed["fc6.weight"] = _reshaped(_take(state, "classifier.0.weight"), (4096, 512, 7, 7))
+    renamed["fc6.weight"] = _reshaped(_take(state, "classifier.0.weight"), (network.width, 512, 7, 7))
     renamed["fc6.bias"] = _take(state, "classifier.0.bias")
-    renamed["fc7.weight"] = _reshaped(_take(state, "classifier.3.weight"), (4096, 4096, 1, 1))
+    renamed["fc7.weight"] = _reshaped(_take(state, "classifier.3.weight"), (network.width, network.width, 1, 1))
     renamed["fc7.bias"] = _take(state, "classifier.3.bias")
     _load_part(network, renamed, "torchvision's VGG-16")
 

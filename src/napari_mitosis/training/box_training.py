@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ..datasets.crops import Crop
 from ..datasets.sample import Sample
+from ..files import write_whole
 from ..inference.device import precision
 from ..jobs import Job
 from ..models.box_targets import FIXED_BOX_PX
@@ -161,10 +162,12 @@ class BoxMiner:
             found = [(int(i), float(y), float(x)) for i, y, x in json.loads(path.read_text(encoding="utf-8"))]
             self.places = [p for p in found if p[0] < len(fields.shapes) and self._far(p[0], np.array([p[1:]]))[0]]
 
-    def before_step(self, step: int, network: nn.Module) -> None:
-        """Mine if it is time to."""
-        if step != self._step:
-            return
+    def due(self, step: int) -> bool:
+        """See `fit.Search`."""
+        return step == self._step
+
+    def look(self, step: int, network: nn.Module) -> None:
+        """Mine."""
         assert isinstance(network, DeepDet)
         network.eval()
         self.places = []
@@ -174,7 +177,7 @@ class BoxMiner:
             hard = centres[self._far(index, centres) & (boxes[:, 4] > 0.02)][: self._count]
             self.places += [(index, float(y), float(x)) for y, x in hard]
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.write_text(json.dumps(self.places), encoding="utf-8")
+        write_whole(self._path, json.dumps(self.places))
 
     def _far(self, index: int, places: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Which places are far from every figure that is or may be a mitosis."""
@@ -228,6 +231,6 @@ def train_boxes(
         return detection_loss(network, pixels, boxes, rng, ignore)
 
     checkpoint = folder / "fields.checkpoint.safetensors"
-    trained = yield from fit_steps(network, step_loss, options, checkpoint, before_step=miner.before_step)
+    trained = yield from fit_steps(network, step_loss, options, checkpoint, search=miner)
     save_tensors(folder / "model.safetensors", trained.state_dict(), {"stage": "fields"})
     return trained

@@ -98,7 +98,7 @@ class DeepVerSystem(System):
         self, crops: Sequence[Crop], folder: Path, *, init: Path | None, seed: int, steps: int = 0
     ) -> Job[nn.Module]:
         """Crops only; `init` holds weights of a compact SegMitos trained on crops only."""
-        network = self._network(init)
+        network = self._network(init, seed)
         source = CentredCrops(crops)
         counts = {"mitosis": sum(self.recipe.mix) // 2, "mimic": sum(self.recipe.mix) // 2}
 
@@ -120,7 +120,7 @@ class DeepVerSystem(System):
         steps: int = 0,
     ) -> Job[nn.Module]:
         """Truths and false detections of the fields, with crops; `start` holds weights of a compact SegMitos."""
-        network = self._network(start)
+        network = self._network(start, seed)
         fields = FieldSource(samples, _WINDOW_PX)
         detector = CompactSegMitos()
         if start is not None:
@@ -128,7 +128,7 @@ class DeepVerSystem(System):
         miner = Miner(fields, [0], folder / "mined.json")
         if not miner.places:
             yield Progress(0, 1, "false detections of the training fields")
-            miner.before_step(0, detector)
+            miner.look(0, detector)
         centred = CentredCrops(crops) if crops else None
         draw = _draw(fields, centred, miner.places, self.recipe.mix)
         trained = yield from self._fit(network, draw, folder / "fields.checkpoint.safetensors", seed, steps)
@@ -156,7 +156,8 @@ class DeepVerSystem(System):
             terms=TERMS,
         )
 
-    def _network(self, start: Path | None) -> CompactDeepVer:
+    def _network(self, start: Path | None, seed: int) -> CompactDeepVer:
+        torch.manual_seed(seed)  # the head is fresh, and a fold must not depend on the one before
         network = CompactDeepVer()
         if start is not None:
             state = read_state(start)

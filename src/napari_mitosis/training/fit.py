@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -31,6 +31,18 @@ from .windows import Window
 Draw = Callable[[np.random.Generator], Sequence[Window]]
 Loss = Callable[[Tensor, Tensor], Tensor]
 CentroidLoss = Callable[[nn.Module, Tensor, Sequence[NDArray[np.float64]], np.random.Generator, Tensor | None], Tensor]
+
+
+class Search(Protocol):
+    """What is looked for now and then with the network of the moment, and kept in a file beside the checkpoint."""
+
+    def due(self, step: int) -> bool:
+        """Whether to look before this step."""
+        ...
+
+    def look(self, step: int, network: nn.Module) -> None:
+        """Look, and keep what was found."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -88,7 +100,7 @@ def fit(
     augmentation: Augmentation,
     checkpoint: Path,
     *,
-    before_step: Callable[[int, nn.Module], None] | None = None,
+    search: Search | None = None,
     device: str = "cpu",
 ) -> Job[nn.Module]:
     """Train a dense network in place on label maps.
@@ -102,7 +114,7 @@ def fit(
     draw : callable
         ``draw(rng) -> windows`` of one batch.
     augmentation : Augmentation
-    options, checkpoint, before_step
+    options, checkpoint, search
         See `fit_steps`.
     """
     stride = int(network.stride)  # type: ignore[arg-type]
@@ -111,7 +123,7 @@ def fit(
         crops, labels = make_batch(draw(rng), rng, augmentation, stride)
         return loss(network(crops.to(device)), labels.to(device))
 
-    return (yield from fit_steps(network, step_loss, options, checkpoint, before_step=before_step, device=device))
+    return (yield from fit_steps(network, step_loss, options, checkpoint, search=search, device=device))
 
 
 def fit_centroids(
@@ -122,7 +134,7 @@ def fit_centroids(
     augmentation: Augmentation,
     checkpoint: Path,
     *,
-    before_step: Callable[[int, nn.Module], None] | None = None,
+    search: Search | None = None,
     device: str = "cpu",
 ) -> Job[nn.Module]:
     """Train a network in place by its registered loss, `models.registry.DetectorClass.loss`.
@@ -131,7 +143,7 @@ def fit_centroids(
     ----------
     loss : callable
         ``loss(network, crops, centroids, rng, ignore) -> scalar``.
-    draw, augmentation, options, checkpoint, before_step
+    draw, augmentation, options, checkpoint, search
         See `fit` and `fit_steps`.
     """
 
@@ -139,7 +151,7 @@ def fit_centroids(
         crops, centroids, ignore = centroid_batch(draw(rng), rng, augmentation)
         return loss(network, crops.to(device), centroids, rng, ignore)
 
-    return (yield from fit_steps(network, step_loss, options, checkpoint, before_step=before_step, device=device))
+    return (yield from fit_steps(network, step_loss, options, checkpoint, search=search, device=device))
 
 
 def fit_steps(
@@ -148,7 +160,7 @@ def fit_steps(
     options: FitOptions,
     checkpoint: Path,
     *,
-    before_step: Callable[[int, nn.Module], None] | None = None,
+    search: Search | None = None,
     device: str = "cpu",
 ) -> Job[nn.Module]:
     """Train `network` in place, whatever its loss is computed from.
@@ -161,8 +173,8 @@ def fit_steps(
     options : FitOptions
     checkpoint : Path
         Safetensors file to write; where it exists the run continues from it.
-    before_step : callable, optional
-        ``before_step(step, network)`` is called before each step, for instance to mine hard negatives.
+    search : Search, optional
+        Looks for material with the network of the moment, such as hard negatives.
 
     Returns
     -------
@@ -179,11 +191,13 @@ def fit_steps(
     average = MovingAverage(network, options.average)
     start = _resume(checkpoint, network, optimizer, average, options) if checkpoint.exists() else 0
     recent = float("nan")
-    began = time.monotonic()
+    began, saved = time.monotonic(), True
     with kept_memory():
         for step in range(start, options.steps):
-            if before_step is not None:
-                before_step(step, network)
+            if search is not None and search.due(step):
+                if not saved:  # what is found belongs to this step: a killed run must not go on from an earlier one
+                    _save(checkpoint, network, optimizer, average, options, step)
+                search.look(step, network)
             network.train()
             if options.keep_statistics:
                 _hold_statistics(network)

@@ -142,10 +142,12 @@ class Weigher:
             tensors, _ = load_tensors(path)
             source.weigh([tensors[f"{i:03d}"].numpy() for i in range(len(tensors))], CELL_PX)
 
-    def before_step(self, step: int, network: nn.Module) -> None:
-        """Weigh the pixels if it is time to."""
-        if step not in self._steps:
-            return
+    def due(self, step: int) -> bool:
+        """See `fit.Search`."""
+        return step in self._steps
+
+    def look(self, step: int, network: nn.Module) -> None:
+        """Weigh the pixels."""
         network.eval()
         fields = self._source.fields
         maps = [hardness(fields.pixels(i), cast(IdsiaNet, network)) for i in range(len(fields.shapes))]
@@ -199,7 +201,7 @@ class IdsiaSystem(System):
         weigher = Weigher(source, steps_at, folder / "hardness.safetensors")
         loss = step_loss(self._draw(source, mosaics), self.recipe.augmentation)
         checkpoint = folder / "fields.checkpoint.safetensors"
-        yield from fit_steps(network, loss, options, checkpoint, before_step=weigher.before_step)
+        yield from fit_steps(network, loss, options, checkpoint, search=weigher)
         save_tensors(folder / "model.safetensors", network.state_dict(), {"stage": "fields"})
         return network
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import nn
 
+from ..files import write_whole
 from ..inference.device import precision
 from .windows import FieldSource
 
@@ -48,10 +49,12 @@ class Miner:
         if path.exists():
             self.places = [(int(i), float(y), float(x)) for i, y, x in json.loads(path.read_text())]
 
-    def before_step(self, step: int, network: nn.Module) -> None:
-        """Mine if it is time to."""
-        if step not in self._steps:
-            return
+    def due(self, step: int) -> bool:
+        """See `fit.Search`."""
+        return step in self._steps
+
+    def look(self, step: int, network: nn.Module) -> None:
+        """Mine; what is known already stays as it is."""
         network.eval()
         count = len(self._fields.shapes)
         drawn = np.random.default_rng(step).permutation(count)[: self._fields_each]
@@ -61,7 +64,7 @@ class Miner:
                 if not len(known) or np.hypot(*(known - (y, x)).T).min() > _SAME_PX:
                     self.places.append((index, float(y), float(x)))
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.write_text(json.dumps(self.places))
+        write_whole(self._path, json.dumps(self.places))
 
     def _false_peaks(self, index: int, network: nn.Module, floor: float = 0.08) -> NDArray[np.float64]:
         """Peaks of the score map above `floor` and more than 40 px from any mitosis; at most 40."""

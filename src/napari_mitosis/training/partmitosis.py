@@ -62,10 +62,10 @@ class PartRecipe:
 class PartMiner(Miner):
     """Hard negatives of the branch that is trained: of the concentric one at first, of the strong one later."""
 
-    def before_step(self, step: int, network: nn.Module) -> None:
-        """Mine if it is time to."""
+    def look(self, step: int, network: nn.Module) -> None:
+        """See `Miner.look`."""
         assert isinstance(network, CompactPartMitosis)
-        super().before_step(step, network.concentric if step == 0 else _StrongOnly(network))
+        super().look(step, network.concentric if step == 0 else _StrongOnly(network))
 
 
 class _StrongOnly(nn.Module):
@@ -105,16 +105,17 @@ class PartMitosisSystem(System):
         steps: int = 0,
     ) -> Job[nn.Module]:
         """Stage 2; `start` holds weights of a compact SegMitos."""
+        torch.manual_seed(seed)  # the transfer is fresh, and a fold must not depend on the one before
         network = CompactPartMitosis(self.recipe.form)
         if start is not None:
             load_weights(network.concentric, start)
         network.start_from_segmitos()
         options = replace(self.recipe.options, seed=seed, steps=steps or self.recipe.options.steps)
         end_to_end = self.recipe.strategy == "end-to-end"
-        step_loss, before_step = _material(samples, crops, self.recipe, options.steps, folder)
+        step_loss, miner = _material(samples, crops, self.recipe, options.steps, folder)
         network.concentric.requires_grad_(end_to_end)
         checkpoint = folder / "fields.checkpoint.safetensors"
-        yield from fit_steps(network, step_loss, options, checkpoint, before_step=before_step)
+        yield from fit_steps(network, step_loss, options, checkpoint, search=miner)
         network.requires_grad_(True)
         save_tensors(folder / "model.safetensors", network.state_dict(), {"stage": "fields", **_named(self.recipe)})
         return network
@@ -135,8 +136,8 @@ def _named(recipe: PartRecipe) -> dict[str, str]:
 
 def _material(
     samples: Sequence[Sample], crops: Sequence[Crop], recipe: PartRecipe, steps: int, folder: Path
-) -> tuple[Callable[[nn.Module, np.random.Generator], Tensor], Callable[[int, nn.Module], None]]:
-    """The loss of a step, and what is done before each: mining."""
+) -> tuple[Callable[[nn.Module, np.random.Generator], Tensor], PartMiner]:
+    """The loss of a step, and what looks for hard negatives."""
     end_to_end = recipe.strategy == "end-to-end"
     known = list(samples) if end_to_end else [s for s in samples if s.has_mask]
     source = StrongSource(known, FIELDS_WINDOW_PX)
@@ -152,7 +153,7 @@ def _material(
             return joint_loss(network, crops, concentric, strong)
         return strong_loss(network.strong_logits(crops), strong)
 
-    return step_loss, miner.before_step
+    return step_loss, miner
 
 
 SYSTEM = PartMitosisSystem()

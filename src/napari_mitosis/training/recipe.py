@@ -111,7 +111,7 @@ def train_fields(
         recipe.fields,
         augmentation,
         folder / "fields.checkpoint.safetensors",
-        before_step=miner.before_step,
+        search=miner,
     )
     header = {"stage": "fields", "steps": recipe.fields.steps}
     save_tensors(folder / "model.safetensors", network.state_dict(), header)

@@ -13,7 +13,7 @@ from ...models.card import ModelCard
 from ...models.registry import list_cards
 from ...session import Result, Session
 from .. import keys
-from ..devices import devices_job
+from ..devices import devices_job, packages_job
 from ..open.pixel_size import PixelSizeRow, pixel_sizes_of
 from ..page import Page
 from ..preferences import Preferences
@@ -76,6 +76,7 @@ class DetectDock(Page):
         panel.run_panel.cancel_wanted.connect(runs.cancel)
         panel.run_panel.review_after.toggled.connect(lambda yes: Preferences().set(REVIEW_AFTER, yes))
         panel.run_panel.model.currentIndexChanged.connect(self._model_selected)
+        panel.run_panel.origin.refused.connect(lambda why: panel.say(why, True))
         panel.rule.rule_edited.connect(lambda rule: self.live.edit(self._shown, rule))
         panel.rule.reset_wanted.connect(self._reset_rule)
         panel.toggled.connect(self.view.toggled)
@@ -128,9 +129,10 @@ class DetectDock(Page):
         return self.runs.running
 
     def _probe_devices(self) -> None:
-        """Ask for the devices where it does not hold the window up: that imports torch."""
+        """Ask for devices and packages where it does not hold the window up: that imports torch."""
         if not self.desk.is_closed:
             self.workers.start(devices_job(), succeeded=self.panel.run_panel.set_devices)
+            self.workers.start(packages_job(), succeeded=self.panel.run_panel.set_packages)
 
     # The rule
 

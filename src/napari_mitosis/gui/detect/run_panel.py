@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
@@ -22,8 +22,10 @@ from qtpy.QtWidgets import (
 
 from ...jobs import Progress
 from ...models.card import ModelCard
+from ...models.trust import from_elsewhere
 from ..card import DISCLAIMER, STANDARD, CardView, headline, plain, short
 from ..keys import pretty
+from .origin import ELSEWHERE, OriginRow
 
 
 class RunPanel(QWidget):
@@ -36,6 +38,7 @@ class RunPanel(QWidget):
         super().__init__(parent)
         self._cards: list[ModelCard] = []
         self._verifiers: list[ModelCard] = []
+        self._packages: Mapping[str, str] = {}
         self._started = 0.0
         self._share = 0.0
         self.model = QComboBox()
@@ -53,6 +56,7 @@ class RunPanel(QWidget):
         self.headline = QLabel()
         self.headline.setObjectName("faint")
         self.headline.setWordWrap(True)
+        self.origin = OriginRow()
         self.card = CardView()
         self.card.setVisible(False)
         self.device = QComboBox()
@@ -67,6 +71,8 @@ class RunPanel(QWidget):
         self._lay_out()
         self.card_button.toggled.connect(self.card.setVisible)
         self.model.currentIndexChanged.connect(self._chosen)
+        self.verify.toggled.connect(self._tell_origin)
+        self.origin.accepted.connect(self._tell_origin)
         self.run.clicked.connect(self.run_wanted)
         self.cancel.clicked.connect(self.cancel_wanted)
         self.set_running(None)
@@ -80,12 +86,13 @@ class RunPanel(QWidget):
         grid.addWidget(self.model, 0, 1)
         grid.addWidget(self.card_button, 0, 2)
         grid.addWidget(self.headline, 1, 0, 1, 3)
-        grid.addWidget(self.card, 2, 0, 1, 3)
+        grid.addWidget(self.origin, 2, 0, 1, 3)
+        grid.addWidget(self.card, 3, 0, 1, 3)
         options = QHBoxLayout()
         options.addWidget(self.verify)
         options.addStretch(1)
         options.addWidget(self.review_after)
-        grid.addLayout(options, 3, 0, 1, 3)
+        grid.addLayout(options, 4, 0, 1, 3)
         row = QHBoxLayout()
         row.setSpacing(4)
         row.addWidget(self.device)
@@ -128,6 +135,7 @@ class RunPanel(QWidget):
         self._verifiers = [card for card in cards if card.kind == "verifier"]
         self.model.clear()
         self.model.addItems([plain(card) for card in self._cards])
+        self._tell_origin()
         for at, card in enumerate(self._cards):
             tip = f"{card.title}\n{card.name}: {headline(card)}"
             self.model.setItemData(at, tip, Qt.ItemDataRole.ToolTipRole)
@@ -149,6 +157,21 @@ class RunPanel(QWidget):
         self.device.clear()
         self.device.addItems(["auto", *devices])
         self.device.setCurrentText(chosen)
+
+    def set_packages(self, packages: Mapping[str, str]) -> None:
+        """Tell which detectors other packages bring, by the detector's name."""
+        self._packages = packages
+        self._tell_origin()
+
+    def _tell_origin(self, *_: object) -> None:
+        """Mark the models that came from elsewhere in the list, and say so under the chosen ones."""
+        foreign = {card.name for card in from_elsewhere(self._cards)}
+        for at, card in enumerate(self._cards):
+            marks = [ELSEWHERE] * (card.name in foreign) + [self._packages.get(card.detector, "")]
+            self.model.setItemText(at, " · ".join(filter(None, [plain(card), *marks])))
+        wanted = self.wanted.split("+")
+        chosen = [card for card in (*self._cards, *self._verifiers) if card.name in wanted]
+        self.origin.show_cards(chosen, self._packages)
 
     def set_ready(self, why_not: str | None) -> None:
         """Enable the run, or disable it and say why."""
@@ -196,6 +219,7 @@ class RunPanel(QWidget):
             if second is not None
             else "No verifier is installed."
         )
+        self._tell_origin()
 
 
 def time_left(elapsed_s: float, progress: Progress) -> str:

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from ...fields.npe2_reader import SUFFIXES
+from ...fields.slides import one_of_each_series
 from ..card import DISCLAIMER
 from ..keys import pretty
 from ..page import Page
@@ -122,7 +123,8 @@ class FieldsPage(Page):
 
 def images_of(folder: Path) -> list[Path]:
     """The images right in a folder, by name."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    images = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    return one_of_each_series(images)
 
 
 class Welcome(QFrame):

@@ -28,6 +28,7 @@ from .parts import LISTS, Parts
 from .queue_panel import STYLE
 from .review_keys import ReviewKeys
 from .reviewing import Reviewing
+from .score_order import ScoreOrder
 from .second_look import SecondLook
 from .threshold_offer import ThresholdOffer
 from .thumbnails import Thumbnails
@@ -86,6 +87,7 @@ class ReviewDock(Page):
         self.annotate, self.empty = parts.annotate, parts.empty
         self._column.addWidget(parts, 1)
         self.onward = Onward(desk, self.reviewing, self.panel, self)
+        self.score_order = ScoreOrder(self.reviewing, self)
         self.rings = JudgedRings(self.reviewing, self)
         self.offer = ThresholdOffer(self.reviewing, parts.offer, self)
         with signals_blocked(self.panel), signals_blocked(self.browser):
