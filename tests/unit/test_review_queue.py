@@ -39,6 +39,7 @@ def frame_of(*rows: tuple[float, float, float, bool], uncertainty: float = 0.1) 
             "kept": [row[3] for row in rows],
             "uncertainty": np.abs(table[:, 2] - 0.5),
             "disagreement": np.nan,
+            "change": 0.0,
         }
     )
 
@@ -444,3 +445,18 @@ def test_whatever_is_done_frame_notes_and_target_belong_together(steps: list[int
             assert target.place == tuple(queue.frame[["y_px", "x_px"]].iloc[queue.present])
             listed = queue.listed(target.origin) if target.origin in (CANDIDATES, SECOND) else []
             assert (queue.present in listed) == (target.number > 0)
+
+
+def test_what_still_matters_comes_first_and_again_after_each_judgement() -> None:
+    queue = Queue("change")
+    queue.set_candidates(frame_of(*FIVE), MPP)
+    assert list(queue.rows) == [0, 1, 2, 3]  # nothing is known of the score yet: best first
+    assert queue.set_change(np.array([0.1, 0.4, 0.0, 0.2]))
+    assert list(queue.rows) == [1, 3, 0, 2]
+    assert queue.next_undecided() == 1
+    queue.set_figures(figures_at((0, 100, "mitosis")))
+    queue.set_change(np.array([0.1, 0.0, 0.0, 0.5]))
+    assert queue.next_undecided() == 3  # not the one below the present one: the one that matters most now
+    assert not queue.set_change(np.array([0.1, 0.0, 0.0, 0.4]))  # the same order
+    queue.set_left_out(frame_of((300, 300, 0.2, False)))
+    assert list(queue.rows) == [3, 0, 1, 2]

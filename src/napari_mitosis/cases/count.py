@@ -152,6 +152,13 @@ def tally(fields: Sequence[Counted], convention: Convention, doubles_um: float =
     )
 
 
+def whatever_words(tally: Tally) -> str:
+    """That no decision on what waits can change the score; nothing where one can, or nothing waits."""
+    if tally.outlook is None or not tally.outlook.settled or not tally.pending:
+        return ""
+    return f"Score {tally.outlook.score} whatever you decide now."
+
+
 def in_words(tally: Tally) -> str:
     """What the score is and what would change it, in a sentence or two."""
     if tally.score is None or tally.outlook is None:
@@ -160,7 +167,7 @@ def in_words(tally: Tally) -> str:
         return "No density and no score: nothing is counted."
     score, future = tally.score, tally.outlook
     if future.settled:
-        now = f"Score {score.score} whatever you decide now." if tally.pending else f"Score {score.score}."
+        now = whatever_words(tally) or f"Score {score.score}."
     else:
         chances = ", ".join(f"{at}: {_percent(p)}" for at, p in enumerate(future.probability, start=1) if p > 0)
         now = f"Score {score.score} so far. Once all is judged: {chances}."

@@ -11,9 +11,10 @@ from ..decision.evidence import Evidence
 from ..session import Result
 from .judge import LINK_UM, link
 
-REVIEW_COLUMNS: tuple[str, ...] = ("y_px", "x_px", "score", "area_um2", "kept", "uncertainty", "disagreement")
+REVIEW_COLUMNS: tuple[str, ...] = ("y_px", "x_px", "score", "area_um2", "kept", "uncertainty", "disagreement", "change")
 """Centroid in pixels of the field, score, area; whether the rule keeps it, how far it is from being decided the
-other way (small = uncertain), and the spread of the detectors' scores (NaN where there is only one)."""
+other way (small = uncertain), the spread of the detectors' scores (NaN where there is only one), and by how much
+judging it is expected to change the mitotic score (0 until `Queue.set_change`)."""
 
 AT_UM = 2.0
 """A score map is read off within this distance of a candidate."""
@@ -34,6 +35,7 @@ def review_frame(result: Result, agreement: pd.DataFrame | None = None) -> pd.Da
     frame["kept"] = _kept(candidates, result.detections)
     frame["uncertainty"] = uncertainty(frame, result.rule)
     frame["disagreement"] = disagreement(candidates, result.evidence, agreement)
+    frame["change"] = 0.0
     return frame
 
 
@@ -41,6 +43,17 @@ def no_candidates() -> pd.DataFrame:
     """A frame of `REVIEW_COLUMNS` without rows."""
     frame = pd.DataFrame({name: np.empty(0, dtype=np.float64) for name in REVIEW_COLUMNS})
     return frame.astype({"kept": bool})
+
+
+def dropped_candidates(places: pd.DataFrame) -> pd.DataFrame:
+    """`REVIEW_COLUMNS` of what the rule leaves out: y_px, x_px, score and area_um2 are known of it."""
+    columns = {"kept": False, "uncertainty": np.nan, "disagreement": np.nan, "change": 0.0}
+    return places.assign(**columns)[list(REVIEW_COLUMNS)].astype({"kept": bool})
+
+
+def no_candidate_at(y_px: float, x_px: float) -> pd.DataFrame:
+    """A row of `REVIEW_COLUMNS` for a place of which no detector says anything."""
+    return dropped_candidates(pd.DataFrame({"y_px": [y_px], "x_px": [x_px], "score": np.nan, "area_um2": np.nan}))
 
 
 def _kept(candidates: pd.DataFrame, detections: pd.DataFrame) -> NDArray[np.bool_]:

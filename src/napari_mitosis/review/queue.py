@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .candidates import REVIEW_COLUMNS, no_candidates
+from .candidates import dropped_candidates, no_candidate_at, no_candidates
 from .judge import LINK_UM, NO_FIGURES, SKIPPED, UNDECIDED, decisions, link, nearest
-from .orders import ORDERS, ROW_UM, reading_order
+from .orders import CHANGE, ORDERS, ROW_UM, ordered
 from .target import CANDIDATES, FIGURE, SECOND, Target
 
 SECOND_COUNT = 20
@@ -102,8 +102,7 @@ class Queue:
         rows = np.empty(len(looks), dtype=np.int64)
         rows[~new] = dropped[linked[~new]]
         rows[new] = len(self._candidates) + np.arange(int(new.sum()))
-        columns = {"kept": False, "uncertainty": np.nan, "disagreement": np.nan}
-        self._left_out = looks[new].assign(**columns)[list(REVIEW_COLUMNS)].astype({"kept": bool})
+        self._left_out = dropped_candidates(looks[new])
         self._rebuild(rows)
 
     def _rebuild(self, second: NDArray[np.int64]) -> None:
@@ -170,6 +169,16 @@ class Queue:
         self.order = order
         self._sort()
 
+    def set_change(self, change: NDArray[np.float64]) -> bool:
+        """By how much judging each candidate that the rule keeps can change the score; whether the rows are others."""
+        values, rows = np.zeros(len(self.frame)), self.rows
+        values[np.flatnonzero(self._candidates["kept"].to_numpy(dtype=bool))] = change
+        self.frame["change"] = values
+        self._candidates["change"] = values[: len(self._candidates)]
+        if self.order == CHANGE:
+            self._sort()
+        return not np.array_equal(rows, self.rows)
+
     def set_below(self, below: bool) -> None:
         """Whether candidates that the rule drops are in the queue."""
         self.below = below
@@ -189,13 +198,7 @@ class Queue:
         if self._present >= 0 and self._origin == CANDIDATES:
             inside[self._present] = True
         rows = np.flatnonzero(inside)
-        # Equal ones stay in the order of their score, which is that of the frame.
-        if self.order == "reading":
-            order = reading_order(frame[["y_px", "x_px"]].to_numpy(dtype=np.float64)[rows] * self.mpp, self.row_um)
-        else:
-            column = frame[self.order].to_numpy(dtype=np.float64)[rows]
-            order = np.argsort(column if self.order == "uncertainty" else -column, kind="stable")
-        self.rows = rows[order]
+        self.rows = ordered(frame, rows, self.order, self.mpp, self.row_um)
 
     # Lists
 
@@ -309,9 +312,7 @@ class Queue:
             self._drop_guest(-1)
         elif self._present >= 0:
             self._trail.append(self._present)
-        own = dict.fromkeys(REVIEW_COLUMNS, np.nan)
-        own |= {name: float(self._figures[name].iloc[at[0]]) for name in ("y_px", "x_px")}
-        guest = pd.DataFrame([own]).assign(kept=False).astype(self.frame.dtypes.to_dict())
+        guest = no_candidate_at(*(float(self._figures[name].iloc[at[0]]) for name in ("y_px", "x_px")))
         self.frame = pd.concat([self.frame, guest], ignore_index=True) if len(self.frame) else guest
         self._skipped = np.append(self._skipped, False)
         self._present, self._origin, self._guest = self._known, FIGURE, figure
@@ -345,7 +346,7 @@ class Queue:
     def next_undecided(self) -> int | None:
         """Go to the next of the list in front that waits, round the end, skipped ones last; None: none is left."""
         at = self.position
-        start = 0 if at is None else at + 1
+        start = 0 if at is None or self.order == CHANGE else at + 1  # what matters most now stands at the top
         state = self.notes["state"].to_numpy()
         for wanted in (UNDECIDED, SKIPPED):
             row = self._go_to(lambda row, wanted=wanted: bool(state[row] == wanted), start, wrap=True)  # type: ignore[misc]

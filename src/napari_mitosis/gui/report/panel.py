@@ -11,12 +11,11 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QLabel, QVBoxLayout, QWidget
 
 from ...annotations.exchange import FORMATS, FieldFacts
-from ...cases.live import LiveCount
 from ...cases.places import Place
 from ...cases.report import ReportOptions
 from ...errors import MitosisError
 from ...jobs import Job
-from ...measures.grade import Convention
+from ..case_count import case_count_of
 from ..desk import Desk
 from ..errand import Errand
 from ..places import look_at
@@ -52,7 +51,8 @@ class ReportPanel(QWidget):
     def __init__(self, desk: Desk, choose: ChooseFile = choose_file) -> None:
         super().__init__()
         self.desk = desk
-        self.live = LiveCount()
+        self.count = case_count_of(desk)
+        self.live = self.count.live
         self._choose = choose
         self._found = Found([], None)
         self._errands: list[Errand] = []
@@ -71,18 +71,15 @@ class ReportPanel(QWidget):
         QTimer.singleShot(0, self.refresh)
 
     def _connect(self) -> None:
-        desk, session = self.desk, self.desk.session
-        desk.notebook_changed.connect(self._notebook_changed)
-        desk.noted.connect(self._noted)
-        desk.closed.connect(self.shutdown)
-        session.result_changed.connect(self._changed)
-        session.field_changed.connect(self._changed)
-        session.closed.connect(self._field_closed)
-        self.numbers.convention_chosen.connect(self._set_convention)
+        self.desk.notebook_changed.connect(self._notebook_changed)
+        self.desk.noted.connect(self._noted)
+        self.desk.closed.connect(self.shutdown)
+        self.count.changed.connect(self._show)
+        self.numbers.convention_chosen.connect(self.count.set_convention)
         self.numbers.next_wanted.connect(self._go_on)
         self.case_box.added.connect(self._add)
         self.case_box.chosen.connect(self._case_chosen)
-        self.case_box.scope_changed.connect(self._show)
+        self.case_box.scope_changed.connect(lambda: self.count.set_whole_case(self.case_box.whole_case))
         self.area.told.connect(self._tell)
         self.hotspot_box.wanted.connect(self._seek)
         self.out_box.export_wanted.connect(self._export)
@@ -94,53 +91,22 @@ class ReportPanel(QWidget):
         """Take in all open fields, and read the case."""
         if self._down or self.desk.is_closed:
             return
-        for key in tuple(self.desk.session):
-            self._take_in(key)
+        self.count.refresh()
         self._read_case()
-        self._show()
 
-    def _take_in(self, key: Any) -> None:
-        notebook = self.desk.notebook(key)
-        if notebook is None:
-            return
-        state = self.desk.session[key]
-        # While a field is read blind nothing of the detector is shown, not even how many candidates there are.
-        result = None if self.desk.blind.blind(key) else state.result
-        self.live.set_open(key, state.field, notebook.figures, notebook.marks, result)
-
-    def _notebook_changed(self, key: Any) -> None:
-        first = not self._found.names and self.desk.journal is not None
-        if key is not None and key in self.desk.session:
-            self._take_in(key)
-        if first:
+    def _notebook_changed(self, _key: Any) -> None:
+        if not self._found.names and self.desk.journal is not None:
             self._read_case()
-        self._show()
 
-    def _noted(self, key: Any, change: Any) -> None:
-        self._take_in(key)
+    def _noted(self, _key: Any, change: Any) -> None:
         if change.action is not None and change.action.kind in ("join", "leave", "undo", "redo", "complete", "reopen"):
             self._read_case()
-        self._show()
-
-    def _changed(self, key: Any) -> None:
-        if not self._down and key in self.desk.session:
-            self._take_in(key)
-            self._show()
-
-    def _field_closed(self, key: Any) -> None:
-        self.live.forget(key)
-        self._show()
-
-    def _set_convention(self, convention: Convention) -> None:
-        self.live.convention = convention
-        self._show()
 
     def _show(self, *_: object) -> None:
         if self._down or self.desk.is_closed:
             return
-        key, whole = self.desk.session.active, self.case_box.whole_case
-        counted = self.live.counted(key, whole)
-        self.numbers.show_tally(self.live.tally(key, whole) if counted else None)
+        key, counted = self.desk.session.active, self.count.counted
+        self.numbers.show_tally(self.count.tally)
         notebook = self.desk.notebook(key) if key is not None else None
         self.area.show_area(notebook)
         self.case_box.show_field(notebook.marks.case if notebook is not None else "", notebook is not None)
@@ -153,7 +119,7 @@ class ReportPanel(QWidget):
         counted = self.live.of(key) if key is not None else None
         if counted is None:
             return
-        changes = self.live.changes(key, self.case_box.whole_case)
+        changes = self.live.changes(key, self.count.whole_case)
         if not changes.any():
             self._tell("Nothing that waits in this field can change the score.")
             return
@@ -177,9 +143,8 @@ class ReportPanel(QWidget):
 
     def _case_read(self, found: Found) -> None:
         self._found = found
-        self.live.set_case(found.case.fields if found.case is not None else ())
         self.case_box.show_case(found.names, found.case)
-        self._show()
+        self.count.set_case(found.case.fields if found.case is not None else ())
 
     def _add(self, name: str) -> None:
         """Put the active field into a case."""
@@ -285,10 +250,7 @@ class ReportPanel(QWidget):
         self._down = True
         for errand in self._errands:
             errand.forget()
-        desk, session = self.desk, self.desk.session
-        desk.notebook_changed.disconnect(self._notebook_changed)
-        desk.noted.disconnect(self._noted)
-        session.result_changed.disconnect(self._changed)
-        session.field_changed.disconnect(self._changed)
-        session.closed.disconnect(self._field_closed)
+        self.desk.notebook_changed.disconnect(self._notebook_changed)
+        self.desk.noted.disconnect(self._noted)
+        self.count.changed.disconnect(self._show)
         self.area.layers.remove()

@@ -40,6 +40,8 @@ class Reviewing(QObject):
         Whether nothing of the list in front waits any more.
     said : Signal(str)
         Something to tell the reader; empty to take it back.
+    judging : bool
+        Whether a judgement is being noted.
     """
 
     rows_changed = Signal()
@@ -59,7 +61,7 @@ class Reviewing(QObject):
         self._stale: set[Any] = set()
         self.annotating = annotating_of(desk)
         self._judged: dict[Any, str] = {}
-        self._judging = False
+        self.judging = False
         self._finished, self._front = False, CANDIDATES
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
@@ -124,12 +126,12 @@ class Reviewing(QObject):
         if notebook is None or result is None or target is None:
             self.said.emit("The journal is still being opened: press again in a moment.")
             return
-        rows, self._judging = queue.rows, True  # what follows is told once, with the next candidate
+        rows, self.judging = queue.rows, True  # what follows is told once, with the next candidate
         with self.annotating.later():
             figure = judge(
                 notebook, *target.place, label, source=result.evidence.model, score=target.score, figure=target.figure
             )
-        self._judging = False
+        self.judging = False
         self._judged[self.key] = figure
         self._finished = False
         self._on(queue.next_undecided(), rows)
@@ -274,11 +276,9 @@ class Reviewing(QObject):
             self.finished.emit(self._finished)
 
     def _done(self) -> str:
-        queue = self.queue
-        where = " that the settings leave out" if queue.front == SECOND else ""
-        count = len(queue.listed())
-        first = "The one candidate" if count == 1 else f"All {count} candidates"
-        return f"{first}{where} {'is' if count == 1 else 'are'} judged."
+        count = len(self.queue.listed())
+        where = " that the settings leave out" if self.queue.front == SECOND else ""
+        return f"The one candidate{where} is judged." if count == 1 else f"All {count} candidates{where} are judged."
 
     def _moved(self) -> None:
         self._again()
@@ -340,7 +340,7 @@ class Reviewing(QObject):
         notebook, queue = self.desk.notebook(key), self._queues.get(key)
         if notebook is None or queue is None:
             return
-        if key != self.key or self.blind or self._judging:
+        if key != self.key or self.blind or self.judging:
             queue.set_figures(notebook.figures)
             return
         with self._aiming(False):
