@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +26,13 @@ from napari_mitosis.tables import annotations_frame
 from napari_mitosis.training import paper
 from napari_mitosis.training.ablations.segmitos import trained_ablation
 from napari_mitosis.training.augment import make_batch, plain
+from napari_mitosis.training.checkpoint import save_tensors
 from napari_mitosis.training.crossval import Scored
 from napari_mitosis.training.final import train_paper
+from napari_mitosis.training.material import TrainingData
 from napari_mitosis.training.patient_report import Seen, report_patients
 from napari_mitosis.training.patients import patient_folds, patient_interval
+from napari_mitosis.training.queue import QueuePlan, _blended, stages
 from napari_mitosis.training.segmitos import SYSTEM
 from napari_mitosis.training.stages import Stage, run_stages
 from napari_mitosis.training.stain import Colour, disturb_colour, stain_bank, statistics
@@ -222,6 +226,23 @@ def test_a_network_of_the_paper_gets_a_card_and_loads_like_any_version(tmp_path:
     assert (card.config, card.version) == ("paper", "0.0.1")
     loaded = load_detector("mssn@0.0.1", tmp_path / "published")
     assert loaded.network.references.abs().sum() > 0
+
+
+def test_a_fold_is_measured_between_the_weights_it_began_with_and_the_trained_ones(tmp_path: Path) -> None:
+    first, trained = SYSTEM.network().state_dict(), SYSTEM.network().state_dict()
+    for place, state in (("base/base", first), ("P-0/model", trained)):
+        save_tensors(tmp_path / "segmitos" / f"{place}.safetensors", state, {})
+    plan = QueuePlan(tmp_path, start=tmp_path / "segmitos" / "base" / "base.safetensors", blend=0.25)
+    name = next(key for key, value in first.items() if value.ndim == 4)
+    between = _blended(plan, "segmitos", "P-0")
+    torch.testing.assert_close(between[name], 0.75 * first[name] + 0.25 * trained[name])
+    whole = _blended(replace(plan, blend=1.0), "segmitos", "P-0")
+    torch.testing.assert_close(whole[name], trained[name])
+    # What was measured at one place on the way is no mark of another.
+    data = TrainingData([sample("A00_01", "A00"), sample("H05_00", "H05")], [], [], [])
+    targets = [{s.name: s.target for s in stages(data, p)} for p in (plan, replace(plan, blend=1.0))]
+    assert targets[0]["segmitos/report"] != targets[1]["segmitos/report"]
+    assert targets[0]["segmitos/published"] != targets[1]["segmitos/published"]
 
 
 def test_labels_of_masks_are_the_masks_where_there_are_masks() -> None:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from napari_mitosis.decision.decide import Rule, decide
 from napari_mitosis.decision.evidence import Evidence
 from napari_mitosis.measures.evaluate import Counts, FieldResult, evaluate, match
-from napari_mitosis.measures.sweep import Grid, choose_rule, count_grid
+from napari_mitosis.measures.sweep import Grid, choose_rule, count_grid, grid_for
+from napari_mitosis.models.mssn import SUB_MODELS, join_maps
 
 SMALL = Grid(
     smoothing_um=(0.5, 1.0),
@@ -134,3 +135,26 @@ def test_nothing_to_choose_on() -> None:
         swept([], SMALL)
     with pytest.raises(ValueError, match="fields with mitoses"):
         swept([field(1, mitoses=0)], SMALL)
+
+
+def test_a_figure_that_one_sub_model_named_reaches_the_decision() -> None:
+    """Any one suffices (Ma et al., III-A): where the mean of the four is next to nothing the second stage decides."""
+    maps = {name: np.zeros((64, 64), dtype=np.float32) for name in SUB_MODELS}
+    named = [(12, 12, 4), (12, 44, 4), (44, 12, 1), (44, 44, 1)]  # the last two by s72 alone
+    for y, x, count in named:
+        for name in SUB_MODELS[:count]:
+            maps[name][y, x] = 0.9
+    found = join_maps(maps)
+    lone = found["fired"] == 1
+    assert lone.sum() == 2
+    assert (found.loc[lone, "stage1"] < 0.05).all()
+    places = (found[["y", "x"]].to_numpy() + 0.5) * 8 - 0.5
+    # One figure of either kind is a mitosis, and the second stage knows which.
+    mitosis = found["x"].to_numpy() < 30
+    frame = pd.DataFrame({"y_px": places[:, 0], "x_px": places[:, 1], "height_px": 40.0, "width_px": 40.0,
+                          "stage1": found["stage1"], "similarity": np.where(mitosis, 0.9, 0.1)})  # fmt: skip
+    evidence = Evidence({}, 1.0, (512, 512), 0.25, "mssn@1", "digest", frame, ("stage1", "similarity"))
+    truth = places[mitosis]
+    grid = grid_for(evidence, Rule())
+    rule, _ = choose_rule([count_grid(evidence, truth, Rule(), RADIUS_UM, grid)], len(truth), Rule(), grid)
+    assert measured([(evidence, truth)], rule) == Counts(2, 0, 0)

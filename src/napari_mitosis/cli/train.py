@@ -175,6 +175,9 @@ def train_all(
     final_from: Annotated[
         str, typer.Option(help="What the final weights begin with: base, or a fold such as P-0.")
     ] = "base",
+    blend: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the way from the first to the trained weights.")
+    ] = 1.0,
     version: Annotated[str, typer.Option(help="Version of what is published.")] = "1.1.0",
     seed: Seed = 0,
     threads: Threads = 0,
@@ -194,6 +197,7 @@ def train_all(
         final_steps=final_steps,
         round_steps=round_steps,
         final_from=final_from,
+        blend=blend,
         version=version,
         seed=seed,
     )

@@ -21,6 +21,7 @@ from ..inference.device import choose_device
 from ..jobs import Job, Progress
 from ..models.card import ModelCard
 from ..models.registry import Detector, detector_class
+from ..models.weights import blend
 from .budget import Budget
 from .child_rule import Choice
 from .claim import claim
@@ -33,7 +34,7 @@ from .material import Known, Material, annotated, distilled, without
 from .outcome import CHILD_FILE, OUTCOME_FILE, Outcome, read_outcome
 from .plan import FinetunePlan
 from .reference_figures import renew_references
-from .tune import CHECKPOINT, WINDOW_PX, Limit, TuneRecipe, blend, save_child, seconds_of, tune
+from .tune import CHECKPOINT, WINDOW_PX, Limit, TuneRecipe, save_child, seconds_of, tune
 
 RECIPE = TuneRecipe()
 SPENT_FILE = "spent.json"

@@ -275,15 +275,6 @@ def _hold_statistics(network: nn.Module) -> None:
             module.eval()
 
 
-def blend(parent: Mapping[str, Tensor], child: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
-    """Weights on the way from the parent (0) to the child (1); what is no number between is the child's."""
-    mixed = {}
-    for name, value in child.items():
-        own = parent[name].to(value.device)
-        mixed[name] = torch.lerp(own, value, share) if value.is_floating_point() else value
-    return mixed
-
-
 def seconds_of(checkpoint: Path) -> float:
     """What the training that a checkpoint keeps has taken so far."""
     return float(load_tensors(checkpoint)[1]["seconds"])

@@ -79,7 +79,8 @@ def grid_for(evidence: Evidence, base: Rule) -> Grid:
     if evidence.candidates is not None:
         return Grid(
             smoothing_um=(0.0,),
-            threshold=(0.05, 0.1, 0.2, 0.3, 0.5),
+            # 0 lets later scores decide alone: any one sub-model of MSSN suffices, and the mean of four is low then.
+            threshold=(0.0, 0.05, 0.1, 0.2, 0.3, 0.5),
             min_area_um2=(0.0,),
             min_score=fine,
             weights=weights,

@@ -39,6 +39,15 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return {k: v.float() if v.dtype in (torch.float16, torch.bfloat16) else v for k, v in state.items()}
 
 
+def blend(start: Mapping[str, Tensor], trained: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """Weights on the way from those that a training began with (0) to the trained ones (1); counters as trained."""
+    mixed = {}
+    for name, value in trained.items():
+        first = start[name].to(value)
+        mixed[name] = torch.lerp(first, value, share) if value.is_floating_point() else value
+    return mixed
+
+
 def check_state(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     """Compare keys and shapes with those of `network`, and see that all values are finite.
 
@@ -69,9 +78,19 @@ def load_weights(network: nn.Module, path: Path) -> None:
     WeightsError
         If it is damaged or does not fit.
     """
-    state = read_state(path)
-    check_state(network, state, path.name)
-    network.load_state_dict(state)
+    load_state(network, read_state(path), path.name)
+
+
+def load_state(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Load weights into `network`; `source` names them in an error.
+
+    Raises
+    ------
+    WeightsError
+        If they do not fit.
+    """
+    check_state(network, state, source)
+    network.load_state_dict(dict(state))
 
 
 def publish(network: nn.Module, card: ModelCard, folder: Path) -> ModelCard:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from ..datasets.sample import Sample
 from ..datasets.scale import at_scale
@@ -20,7 +21,7 @@ from ..jobs import Job, Progress, retold
 from ..measures.evaluate import FieldResult, average_precision, pr_curve
 from ..models.registry import Detector, detector_class, load_detector
 from ..models.trunks import fold_batch_norms
-from ..models.weights import load_weights, publish
+from ..models.weights import blend, load_state, publish, read_state
 from ..tables import write_table
 from .checkpoint import load_tensors
 from .crossval import Scored, folds
@@ -56,6 +57,9 @@ class QueuePlan:
     final_from : str
         Stage whose weights the final training begins with: ``base``, or a fold, whose network has seen most patients
         already.
+    blend : float
+        What is measured and published lies on the way from the weights that the fields begin with (0) to the trained
+        ones (1): between them a network keeps more of what it knew of the slides of `start`.
     version : str
         Of what is published.
     seed : int
@@ -70,8 +74,14 @@ class QueuePlan:
     final_steps: int = 900
     round_steps: int = 200
     final_from: str = "base"
+    blend: float = 1.0
     version: str = "1.1.0"
     seed: int = 0
+
+    @property
+    def measured(self) -> str:
+        """What the folds are measured with, as the name of their folder says it."""
+        return f"{self.fold_steps}" if self.blend == 1.0 else f"{self.fold_steps}-{self.blend:g}"
 
 
 def stages(data: TrainingData, plan: QueuePlan, name: str = "segmitos") -> list[Stage]:
@@ -83,14 +93,14 @@ def stages(data: TrainingData, plan: QueuePlan, name: str = "segmitos") -> list[
         def run(fold: str = fold, test: Sequence[int] = tuple(test)) -> Job[None]:
             return _fold(data, plan, name, fold, test)
 
-        parts.append(Stage(f"{name}/{fold}", f"{plan.fold_steps} steps", run, (base.name,)))
+        parts.append(Stage(f"{name}/{fold}", f"{plan.measured} steps", run, (base.name,)))
     folds_done = tuple(stage.name for stage in parts)
     begun_with = f"{name}/{plan.final_from}"
     final = Stage(f"{name}/final", f"{plan.final_steps} steps", lambda: _final(data, plan, name), (begun_with,))
     figures = Stage(
-        f"{name}/report", f"{plan.fold_steps} steps", lambda: _without_text(report(data, plan, name)), folds_done
+        f"{name}/report", f"{plan.measured} steps", lambda: _without_text(report(data, plan, name)), folds_done
     )
-    target = f"{plan.version}, {plan.fold_steps} and {plan.final_steps} steps"
+    target = f"{plan.version}, {plan.measured} and {plan.final_steps} steps"
     published = Stage(f"{name}/published", target, lambda: _publish(data, plan, name), (figures.name, final.name))
     parts += [final, figures, published] if plan.final_steps else [figures]
     if plan.start is not None:
@@ -121,9 +131,9 @@ def _fold(data: TrainingData, plan: QueuePlan, name: str, fold: str, test: Seque
         if _steps_of(place / "model.safetensors") < steps:
             yield from system(name).fold(train, data.crops, start, place, seed=plan.seed, steps=steps)
         yield from _look(name, place, held_out, steps)
-    detector = _detector(name, place / "model.safetensors")
+    detector = _measured(plan, name, fold)
     for sample in held_out:
-        yield from _score(sample, detector, place / f"evidence-{plan.fold_steps}")
+        yield from _score(sample, detector, place / f"evidence-{plan.measured}")
 
 
 def _final(data: TrainingData, plan: QueuePlan, name: str) -> Job[None]:
@@ -150,7 +160,7 @@ def report(data: TrainingData, plan: QueuePlan, name: str) -> Job[str]:
     """
     scored, finished = [], []
     for fold, test in folds(data.samples, "P").items():
-        place = plan.out / name / fold / f"evidence-{plan.fold_steps}"
+        place = plan.out / name / fold / f"evidence-{plan.measured}"
         evidence = {i: load_evidence(place / f"{data.samples[i].field.name}.npz") for i in test}
         if all(evidence.values()):
             finished.append(fold)
@@ -162,7 +172,7 @@ def report(data: TrainingData, plan: QueuePlan, name: str) -> Job[str]:
     _, rules, measures = yield from report_patients(scored, start, Seen(frozenset(plan.seen)), out, RADIUS_UM)
     false, area = 0, 0.0
     for fold in finished:
-        detector = _detector(name, plan.out / name / fold / "model.safetensors")
+        detector = _measured(plan, name, fold)
         more, tissue = yield from false_on_tissue(data.tissue_reserve, detector, rules[fold])
         false, area = false + more, area + tissue
     text = as_text(measures, {"false/mm2 on tissue set aside": false / area} if area else None)
@@ -194,7 +204,7 @@ def _publish(data: TrainingData, plan: QueuePlan, name: str) -> Job[None]:
     yield Progress(0, 1, "publishing")
     card = system(name).card(version=plan.version, seed=plan.seed)
     network = detector_class(name).build(card.config)
-    load_weights(network, plan.out / name / "final" / "model.safetensors")
+    load_state(network, _blended(plan, name, "final"), name)
     update = {
         "poses": 1,
         "parent": plan.start.stem.replace("-", "@", 1) if plan.start is not None else None,
@@ -242,10 +252,26 @@ def _steps_of(path: Path) -> int:
     return int(load_tensors(path)[1].get("steps", 0))
 
 
+def _blended(plan: QueuePlan, name: str, stage: str) -> dict[str, Tensor]:
+    """Weights of a stage as they are measured and published."""
+    trained = read_state(plan.out / name / stage / "model.safetensors")
+    if plan.blend == 1.0:
+        return trained
+    return blend(read_state(plan.out / name / "base" / "base.safetensors"), trained, plan.blend)
+
+
+def _measured(plan: QueuePlan, name: str, fold: str) -> Detector:
+    return _with_state(name, _blended(plan, name, fold))
+
+
 def _detector(name: str, weights: Path) -> Detector:
+    return _with_state(name, read_state(weights))
+
+
+def _with_state(name: str, state: Mapping[str, Tensor]) -> Detector:
     card = system(name).card(version="0.0.0", seed=0)
     network = detector_class(name).build(card.config)
-    load_weights(network, weights)
+    load_state(network, state, name)
     return Detector(card.model_copy(update={"poses": 1}), fold_batch_norms(network.eval()))
 
 

@@ -81,6 +81,11 @@ class PresentCard(QWidget):
     reviewing : Reviewing
     thumbnails : Thumbnails
     parent : QWidget, optional
+
+    Attributes
+    ----------
+    below : QHBoxLayout
+        Room for more, below the words.
     """
 
     def __init__(self, reviewing: Reviewing, thumbnails: Thumbnails, parent: QWidget | None = None) -> None:
@@ -95,11 +100,13 @@ class PresentCard(QWidget):
         self.score.setToolTip(SCORE)
         self.facts.setToolTip(f"{AREA}<br>{KEPT}<br>{SPREAD}")
         self.record.setToolTip("Who judged it last, as the journal has it.")
+        self.below = QHBoxLayout()
         words = QVBoxLayout()
         words.setSpacing(2)
         for label in (self.place, self.score, self.decision, self.facts, self.record):
             words.addWidget(label)
         words.addStretch(1)
+        words.addLayout(self.below)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(10)
