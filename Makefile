@@ -41,7 +41,7 @@ types:
 	$(BIN)/mypy
 
 pytest:
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=15
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations=15
 
 # The whole attack of tests/attack, an hour or more; SCALE=0.1 runs a tenth of it.
 attack:
