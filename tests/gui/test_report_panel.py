@@ -113,6 +113,27 @@ def test_case_export_and_report(report_panel: Any, qtbot: Any, tmp_path: Path) -
         assert f"/MediaBox [0 0 {width}".encode() in content
 
 
+def test_import_refuses_a_bad_file_and_can_leave_its_bad_rows_out(
+    report_panel: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    _, dock, panel = report_panel
+    path = tmp_path / "marks.csv"
+    path.write_text("y_px,x_px,label\n60,80,mitosis\n9000,1,mitosis\n20,20,cell\n30,30,mimic\n")
+    panel._pick = lambda _parent: str(path)
+    settle(qtbot, dock)
+    press(panel.out_box.take_in, qtbot)
+    qtbot.waitUntil(lambda: "none of mitosis" in panel.message.text(), timeout=20_000)
+    assert dock.desk.current.figures.empty
+    settle(qtbot, dock)
+    panel.out_box.lenient.setChecked(True)
+    press(panel.out_box.take_in, qtbot)
+    qtbot.waitUntil(lambda: "2 figures added from marks.csv" in panel.message.text(), timeout=20_000)
+    assert "2 left out: 1 of an unknown label, 1 outside of the field." in panel.message.text()
+    assert panel.numbers.count.text() == "1"
+    dock.desk.current.undo()  # one step
+    assert dock.desk.current.figures.empty
+
+
 def test_of_a_field_that_is_read_blind_nothing_is_given_away(report_panel: Any, qtbot: Any) -> None:
     _, dock, panel = report_panel
     key = dock.session.active

@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 
 from napari_mitosis.review.target import CANDIDATES, FIGURE, SECOND
 
-from .conftest import add_field, camera_of, drawn_field, press, run_to_end, settle
+from .conftest import add_field, bar, camera_of, drawn_field, press, run_to_end, settle
 from .review_window import open_review, states, strike
 
 # Two discs that the rule keeps, and three that are too faint.
@@ -147,7 +147,7 @@ def test_tabs_stay_where_they_are_and_the_window_as_high_as_it_is(review: Any, q
     viewer.layers.selection.active = viewer.layers["renamed"]
     qtbot.waitUntil(review.panel.isVisible, timeout=5000)
     assert review.panel.said.text() == ""
-    assert review.panel.field.text() == "renamed"
+    assert bar(review).field.text() == "renamed"
     qtbot.wait(100)
     assert review.window().height() == height
 

@@ -14,7 +14,19 @@ from typing import Any
 import pandas as pd
 
 from ..errors import DatasetError
-from .rows import FieldFacts, exchange_frame, known_id, known_label, place_number, read_text, records, stated_number
+from .rows import (
+    NO_PLACE,
+    BadRow,
+    FieldFacts,
+    Strict,
+    exchange_frame,
+    known_id,
+    known_label,
+    place_number,
+    read_text,
+    records,
+    stated_number,
+)
 
 BOX_PX = 50.0
 
@@ -52,7 +64,7 @@ def _written(figures: pd.DataFrame, facts: FieldFacts, corners: bool) -> str:
     return json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
-def read(path: Path, facts: FieldFacts) -> pd.DataFrame:
+def read(path: Path, facts: FieldFacts, checks: Strict) -> pd.DataFrame:
     """Read the boxes of this field's image: the one of its file name, or the only one.
 
     Raises
@@ -75,21 +87,23 @@ def read(path: Path, facts: FieldFacts) -> pd.DataFrame:
     rows = []
     for number, box in enumerate(boxes, start=1):
         if box.get("image_id") == image:
-            where = f"{path}, annotation {number}"
-            top, left, bottom, right = _box(box.get("bbox"), corners, where)
-            number_of = str(box.get("category_id"))
-            name = names.get(number_of, f"category {number_of[:40]}")
-            rows.append(
-                {
-                    **{note: str(box.get(note, "")) for note in _NOTES},
-                    "figure": known_id(box.get("figure", "")),
-                    "y_px": (top + bottom) / 2,
-                    "x_px": (left + right) / 2,
-                    "label": known_label(name, where),
-                    "score": stated_number(box.get("score"), where),
-                }
-            )
+            with checks.row():
+                rows.append(_figure(box, names, corners, f"{path}, annotation {number}"))
     return exchange_frame(rows)
+
+
+def _figure(box: dict[str, Any], names: dict[str, str], corners: bool, where: str) -> dict[str, Any]:
+    """The row of one box."""
+    top, left, bottom, right = _box(box.get("bbox"), corners, where)
+    number = str(box.get("category_id"))
+    return {
+        **{note: str(box.get(note, "")) for note in _NOTES},
+        "figure": known_id(box.get("figure", "")),
+        "y_px": (top + bottom) / 2,
+        "x_px": (left + right) / 2,
+        "label": known_label(names.get(number, f"category {number[:40]}"), where),
+        "score": stated_number(box.get("score"), where),
+    }
 
 
 def _records(value: Any) -> bool:
@@ -121,7 +135,7 @@ def _corners(box: Any) -> bool:
 
 def _box(box: Any, corners: bool, where: str) -> tuple[float, float, float, float]:
     if not isinstance(box, list) or len(box) != 4:
-        raise DatasetError(f"{where}: its box is not four numbers.")
+        raise BadRow(f"{where}: its box is not four numbers.", NO_PLACE)
     left, top, right, bottom = (place_number(value, where) for value in box)
     if not corners:
         right, bottom = left + right, top + bottom

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..names import safe_name, text_path
-from .console import errors_told, stdout
+from .console import errors_told, stderr, stdout
 
 if TYPE_CHECKING:
     from ..annotations.actions import Action
@@ -79,10 +79,11 @@ def import_(
     file_format: Annotated[str, typer.Option("--format", help=FORMATS)] = "",
     mpp: Annotated[float | None, typer.Option("--mpp", help="um/px, where the image does not state it.")] = None,
     reader: Annotated[str, typer.Option("--reader", help="Who imports; you if not given.")] = "",
+    drop: Annotated[bool, typer.Option("--drop", help="Leave out bad figures, and count them.")] = False,
     journal: Where = "",
 ) -> None:
     """Add annotations from a file, all or none; what was imported before is left out."""
-    from ..annotations.exchange import import_annotations
+    from ..annotations.exchange import Lenient, Strict, import_annotations
     from ..annotations.notebook import Notebook
     from ..annotations.store import default_reader
     from ..errors import JournalError
@@ -90,11 +91,14 @@ def import_(
 
     with errors_told(), _open(journal, create=True) as opened:
         book = Notebook(opened, open_field(image, mpp), reader or default_reader())
-        done = import_annotations(book, file, dataset, file_format or None)
+        checks = Lenient() if drop else Strict()
+        done = import_annotations(book, file, dataset, file_format or None, checks)
         if book.pending:
             raise JournalError(book.warning)
     there = f" {done.skipped} were there already." if done.skipped else ""
     stdout().print(f"{len(done.added)} figures added to {escape(image.name)}.{there}")
+    if isinstance(checks, Lenient) and checks.dropped:
+        stderr().print(f"[bold yellow]Warning:[/] {escape(checks.words())}", highlight=False)
 
 
 @app.command("export")

@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FieldError
+from .apart import memory_is_limited
 
 # Of these compressions of TIFF the decoder is told how much it may write, ...
 _BOUNDED = frozenset({1, 5, 8, 32773, 32946, 34925, 50000})
 SELF_SIZED = frozenset({6, 7, 33003, 33004, 33005, 33007, 34712})
 """... and of these, JPEG and JPEG 2000, `check_coded` holds what they state against the tile."""
+
+UNBOUNDED = frozenset({50001, 50002, 52546})
+"""WebP and JPEG XL write as much as they like: they are asked in a process of its own, where its memory is limited."""
 
 MAX_SCANS = 100
 """Of a progressive JPEG; encoders write about ten. Each costs a pass over all pixels."""
@@ -25,7 +29,7 @@ _SLACK_PX = 64  # encoders round up to whole blocks
 def why_not_decoded(page: Any) -> str | None:
     """Why the decoder of a TIFF's page is not asked: nobody can tell it how much it may write."""
     compression = int(page.compression)
-    if compression in _BOUNDED or compression in SELF_SIZED:
+    if compression in _BOUNDED or compression in SELF_SIZED or (compression in UNBOUNDED and memory_is_limited()):
         return None
     name = getattr(page.compression, "name", compression)
     return f"its compression ({name}) is not read; save it with JPEG, LZW or Deflate"

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import FieldError, brief
-from .codecs import SELF_SIZED, check_coded, check_scans, why_not_decoded
+from .apart import MANY_PX, block
+from .codecs import SELF_SIZED, UNBOUNDED, check_coded, check_scans, why_not_decoded
 from .limits import (
     MAX_WHOLE_PX,
     check_file,
@@ -61,6 +62,10 @@ class LazyPixels:
         (H, W, 3), from the header.
     in_parts : bool
         Whether a slice costs about as much as its share of the file; else each decodes most of it.
+    level : int
+        Of the file's pyramid; 0 = full resolution.
+    most_here_px : float
+        For more decoded pixels than that, a slice is decoded in a process of its own; see `apart`.
     magnification : float or None
         Power of the objective, where the file states it.
 
@@ -72,6 +77,8 @@ class LazyPixels:
     dtype: ClassVar[np.dtype[np.uint8]] = np.dtype(np.uint8)
     ndim: ClassVar[int] = 3
     magnification: float | None = None
+    level: int = 0
+    most_here_px: float = math.inf
 
     def __init__(self, path: Path, height: int, width: int) -> None:
         self.path = path
@@ -117,6 +124,19 @@ class LazyPixels:
     def _block(self, y0: int, y1: int, x0: int, x1: int) -> NDArray[np.uint8]:
         if y1 <= y0 or x1 <= x0:
             return np.empty((max(0, y1 - y0), max(0, x1 - x0), 3), dtype=np.uint8)
+        cost_px = (y1 - y0) * (x1 - x0) if self.in_parts else self.shape[0] * self.shape[1]
+        if cost_px > self.most_here_px:
+            return block(self.path, self.level, self.shape, (y0, y1, x0, x1), cost_px)
+        return self.decoded(y0, y1, x0, x1)
+
+    def decoded(self, y0: int, y1: int, x0: int, x1: int) -> NDArray[np.uint8]:
+        """The pixels [y0, y1) x [x0, x1), decoded in this process.
+
+        Raises
+        ------
+        FieldError
+            When the file is damaged, changed or gone.
+        """
         try:
             block = self._decode(y0, y1, x0, x1)
         except FieldError:
@@ -136,6 +156,8 @@ class LazyPixels:
 class ImagePixels(LazyPixels):
     """Pixels of a PNG, BMP or JPEG; every slice decodes the whole file."""
 
+    most_here_px = MANY_PX
+
     def _decode(self, y0: int, y1: int, x0: int, x1: int) -> NDArray[np.uint8]:
         block: NDArray[np.uint8] = np.empty((y1 - y0, x1 - x0, 3), dtype=np.uint8)
         with _open_pillow(self.path) as image:
@@ -151,10 +173,17 @@ class TiffPixels(LazyPixels):
     """Pixels of the first series of a TIFF; a slice decodes only the tiles or strips it touches."""
 
     def __init__(
-        self, path: Path, height: int, width: int, channels_first: bool, in_parts: bool, level: int = 0
+        self,
+        path: Path,
+        height: int,
+        width: int,
+        channels_first: bool,
+        in_parts: bool,
+        most_here_px: float = MANY_PX,
+        level: int = 0,
     ) -> None:
         super().__init__(path, height, width)
-        self.level = level
+        self.level, self.most_here_px = level, most_here_px
         self.channels_first = channels_first
         self.in_parts = in_parts
 
@@ -188,7 +217,7 @@ class TiffPixels(LazyPixels):
         except Exception as error:
             raise FieldError(self.path, f"its levels cannot be read ({brief(error, 120)})") from error
         return [
-            TiffPixels(self.path, height, width, self.channels_first, self.in_parts, number)
+            TiffPixels(self.path, height, width, self.channels_first, self.in_parts, self.most_here_px, number)
             for number, (height, width) in enumerate(sizes)
         ]
 
@@ -325,7 +354,8 @@ def _open_tiff(path: Path) -> tuple[LazyPixels, float | None]:
             mpp = tiff_mpp(tif)
         except ValueError as error:
             raise FieldError(path, str(error)) from error
-        return TiffPixels(path, height, width, channels_first=not axes.startswith("YX"), in_parts=in_parts), mpp
+        most = 0 if int(page.compression) in UNBOUNDED else MANY_PX
+        return TiffPixels(path, height, width, not axes.startswith("YX"), in_parts, most), mpp
 
 
 def _why_not_tiff(level: Any, page: Any, is_ome: bool) -> str | None:

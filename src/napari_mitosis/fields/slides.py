@@ -1,4 +1,4 @@
-"""Whole slides by OpenSlide: the levels of a pyramid as lazy pixels.
+"""Whole slides by OpenSlide: the levels of a pyramid as lazy pixels, decoded in a process of its own (`apart`).
 
 Only the levels, um/px, the objective and the scanned area are taken from a slide. Its label and macro images,
 which can show a patient's name, and all other properties of the file are never read.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FieldError
-from .limits import MAX_WHOLE_PX
+from . import apart
+from .limits import MAX_WHOLE_PX, check_file
 from .pixels import LazyPixels
 from .resolution import square_mpp
 
@@ -27,7 +28,7 @@ _WHITE = np.uint8(255)
 
 
 class SlideFile:
-    """One open slide, shared by its levels; opened when first read, and again in another process.
+    """One open slide, shared by its levels, in the process that decodes it; opened when first read.
 
     Parameters
     ----------
@@ -39,12 +40,6 @@ class SlideFile:
         self.path = path
         self._slide: Any = None
         self._lock = threading.Lock()
-
-    def __getstate__(self) -> Path:
-        return self.path
-
-    def __setstate__(self, path: Path) -> None:
-        self.__init__(path)  # type: ignore[misc]
 
     def ask(self, question: Callable[[Any], Any]) -> Any:
         """What `question` makes of the open slide; after an error the slide is opened anew.
@@ -86,44 +81,44 @@ class SlidePixels(LazyPixels):
         (y0, y1, x0, x1) of the scanned area, in pixels of level 0.
     """
 
-    def __init__(
-        self,
-        file: SlideFile,
-        sizes: tuple[tuple[int, int], ...],
-        level: int = 0,
-        magnification: float | None = None,
-        scanned_px: tuple[int, int, int, int] | None = None,
-    ) -> None:
-        super().__init__(file.path, *sizes[level])
+    most_here_px = 0
+
+    def __init__(self, path: Path, header: Mapping[str, Any], level: int = 0, file: SlideFile | None = None) -> None:
+        sizes = header["sizes"]
+        super().__init__(path, *sizes[level])
         self.in_parts = True
-        self.magnification = magnification
-        self.scanned_px = scanned_px or (0, sizes[0][0], 0, sizes[0][1])
-        self._file, self._sizes, self._level = file, sizes, level
+        self.level = level
+        self.magnification: float | None = header["magnification"]
+        self.scanned_px: tuple[int, int, int, int] = tuple(header["scanned_px"])
+        self._header, self._file = header, file
+
+    @classmethod
+    def of(cls, path: Path, header: Mapping[str, Any]) -> SlidePixels:
+        """Level 0 of a slide that is decoded in this process."""
+        return cls(path, header, file=SlideFile(path))
 
     def levels(self) -> list[LazyPixels]:
         """All levels, largest first."""
-        return [
-            SlidePixels(self._file, self._sizes, level, self.magnification, self.scanned_px)
-            for level in range(len(self._sizes))
-        ]
+        return [SlidePixels(self.path, self._header, level, self._file) for level in range(len(self._header["sizes"]))]
 
     def close(self) -> None:
         """Let go of the file, as before it is moved; the next read opens it again."""
-        self._file.close()
+        apart.let_go()
 
     def _decode(self, y0: int, y1: int, x0: int, x1: int) -> NDArray[np.uint8]:
         if (y1 - y0) * (x1 - x0) > MAX_WHOLE_PX:
             raise FieldError(
                 self.path, f"{x1 - x0} x {y1 - y0} px are too many at once; read a region, or a lower level"
             )
-        full, own = self._sizes[0], self._sizes[self._level]
-        corner = (round(x0 * full[1] / own[1]), round(y0 * full[0] / own[0]))
-        region = self._file.ask(lambda slide: slide.read_region(corner, self._level, (x1 - x0, y1 - y0)))
+        full, shown = self._header["sizes"][0], self._header["sizes"][self.level]
+        corner = (round(x0 * full[1] / shown[1]), round(y0 * full[0] / shown[0]))
+        file = self._file or SlideFile(self.path)
+        region = file.ask(lambda slide: slide.read_region(corner, self.level, (x1 - x0, y1 - y0)))
         return _on_white(np.asarray(region))
 
 
 def open_slide(path: Path) -> tuple[SlidePixels, float | None] | None:
-    """Read the header of a slide.
+    """Read the header of a slide, in another process.
 
     Returns
     -------
@@ -132,6 +127,21 @@ def open_slide(path: Path) -> tuple[SlidePixels, float | None] | None:
     mpp : float or None
         um/px that the file states.
         None instead of both when the file is a plain TIFF under a slide's name, which needs no OpenSlide.
+
+    Raises
+    ------
+    FieldError
+        When the file is damaged, of an unknown kind, or nothing is installed that reads it.
+    """
+    check_file(path)
+    header = apart.slide_header(path)
+    return None if header is None else (SlidePixels(path, header), header["mpp"])
+
+
+def read_header(path: Path) -> dict[str, Any] | None:
+    """What is asked of a slide before its pixels, as JSON: sizes as (H, W), um/px, objective, scanned area, series.
+
+    None where the file is a plain TIFF under a slide's name.
 
     Raises
     ------
@@ -151,13 +161,16 @@ def open_slide(path: Path) -> tuple[SlidePixels, float | None] | None:
             raise FieldError(path, "it is no slide that OpenSlide knows, or it is damaged")
     file = SlideFile(path)
     sizes, properties = file.ask(lambda slide: (slide.level_dimensions, slide.properties))
-    shapes = tuple((int(height), int(width)) for width, height in sizes)
+    shapes = [(int(height), int(width)) for width, height in sizes]
     try:
         mpp = square_mpp(_stated(properties, "mpp-x"), _stated(properties, "mpp-y"))
     except ValueError as error:
         raise FieldError(path, str(error)) from error
-    power = _stated(properties, "objective-power")
-    return SlidePixels(file, shapes, magnification=power, scanned_px=_bounds(properties, shapes[0])), mpp
+    power, scanned = _stated(properties, "objective-power"), _bounds(properties, shapes[0])
+    # What OpenSlide calls the slide that a file belongs to: the same for all files of a DICOM series.
+    series = properties.get("openslide.quickhash-1")
+    file.close()
+    return {"sizes": shapes, "mpp": mpp, "magnification": power, "scanned_px": scanned, "series": series}
 
 
 def one_of_each_series(paths: Sequence[Path]) -> list[Path]:
@@ -168,26 +181,17 @@ def one_of_each_series(paths: Sequence[Path]) -> list[Path]:
     paths : sequence of Path
         Files that cannot be opened are kept: opening them will tell.
     """
-    library = _library()
     kept, seen = [], set()
     for path in paths:
         series = None
-        if path.suffix.lower() == ".dcm" and hasattr(library, "detect_format"):
+        if path.suffix.lower() == ".dcm":
             with contextlib.suppress(FieldError):
-                series = (path.parent, _series(path))
+                header = apart.slide_header(path)
+                series = None if header is None or header["series"] is None else (path.parent, header["series"])
         if series is None or series not in seen:
             kept.append(path)
         seen.add(series)
     return kept
-
-
-def _series(path: Path) -> str:
-    """What OpenSlide calls the slide that a file belongs to: the same for all files of a DICOM series."""
-    file = SlideFile(path)
-    try:
-        return str(file.ask(lambda slide: slide.properties["openslide.quickhash-1"]))
-    finally:
-        file.close()
 
 
 def _library() -> Any:

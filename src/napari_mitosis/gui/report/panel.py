@@ -10,7 +10,8 @@ import numpy as np
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QLabel, QVBoxLayout, QWidget
 
-from ...annotations.exchange import FORMATS, FieldFacts
+from ...annotations.exchange import FORMATS, FieldFacts, Lenient, Strict, add_read
+from ...annotations.notebook import Notebook
 from ...cases.places import Place
 from ...cases.report import ReportOptions
 from ...errors import MitosisError
@@ -23,9 +24,15 @@ from .area import AreaChoice
 from .numbers import Numbers
 from .parts import CaseBox, HotspotBox, OutBox
 from .printing import print_pdf
-from .work import Found, adding, exporting, finding, lone_case, reporting, seeking
+from .work import Found, adding, exporting, finding, importing, lone_case, reporting, seeking
 
 ChooseFile = Callable[[QWidget, str, str, str], str]
+
+
+def pick_file(parent: QWidget) -> str:
+    """Ask what to read; nothing when the reader changed their mind."""
+    suffixes = " ".join(sorted({f"*{one.suffix}" for one in FORMATS.values()}))
+    return str(QFileDialog.getOpenFileName(parent, "Annotations of this field", "", f"Annotations ({suffixes})")[0])
 
 
 def choose_file(parent: QWidget, title: str, start: str, kinds: str) -> str:
@@ -41,6 +48,8 @@ class ReportPanel(QWidget):
     desk : Desk
     choose : callable, optional
         Asks for the name of a file to write.
+    pick : callable, optional
+        Asks for a file to read.
 
     Attributes
     ----------
@@ -48,12 +57,15 @@ class ReportPanel(QWidget):
         The count of the open fields and of the case.
     """
 
-    def __init__(self, desk: Desk, choose: ChooseFile = choose_file) -> None:
+    def __init__(
+        self, desk: Desk, choose: ChooseFile = choose_file, pick: Callable[[QWidget], str] = pick_file
+    ) -> None:
         super().__init__()
         self.desk = desk
         self.count = case_count_of(desk)
         self.live = self.count.live
-        self._choose = choose
+        self._choose, self._pick = choose, pick
+        self._target_book: Notebook | None = None
         self._found = Found([], None)
         self._errands: list[Errand] = []
         self._sought_key = self._paper = ""
@@ -83,6 +95,7 @@ class ReportPanel(QWidget):
         self.area.told.connect(self._tell)
         self.hotspot_box.wanted.connect(self._seek)
         self.out_box.export_wanted.connect(self._export)
+        self.out_box.import_wanted.connect(self._import)
         self.out_box.report_wanted.connect(self._report)
 
     # ------------------------------------------------------------------ what is counted
@@ -191,6 +204,26 @@ class ReportPanel(QWidget):
         path, count, left_out = done
         more = f" {left_out} were left out: the format has no room for them." if left_out else ""
         self._tell(f"{count} figures written to {path.name}.{more}")
+
+    def _import(self, lenient: bool) -> None:
+        """Add the figures of a file to the active field."""
+        notebook = self.desk.current
+        path = self._pick(self) if notebook is not None else ""
+        if notebook is not None and path:
+            self._target_book = notebook
+            facts = FieldFacts.of(notebook.field)
+            self._start(importing(Path(path), facts, Lenient() if lenient else Strict()), self._imported)
+
+    def _imported(self, read: tuple[Path, Any, Strict]) -> None:
+        path, figures, checks = read
+        notebook = self._target_book
+        if notebook is None or notebook is not self.desk.current:
+            self._tell("Another field is looked at by now: nothing was added.")
+            return
+        done = add_read(notebook, figures, path.stem)
+        there = f" {done.skipped} were there already." if done.skipped else ""
+        dropped = f" ⚠ {checks.words()}" if isinstance(checks, Lenient) and checks.dropped else ""
+        self._tell(f"{len(done.added)} figures added from {path.name}.{there}{dropped}")
 
     def _report(self, kind: str) -> None:
         """Write the report: ``html``, or ``A4`` or ``Letter`` as PDF."""

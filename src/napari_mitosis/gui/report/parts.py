@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QDoubleSpinBox,
     QHBoxLayout,
@@ -165,11 +166,14 @@ class OutBox(QWidget):
     ----------
     export_wanted : Signal(str)
         Name of a format.
+    import_wanted : Signal(bool)
+        Whether rows that cannot be used may be left out.
     report_wanted : Signal(str)
         ``html``, ``A4`` or ``Letter``.
     """
 
     export_wanted = Signal(str)
+    import_wanted = Signal(bool)
     report_wanted = Signal(str)
 
     def __init__(self) -> None:
@@ -179,14 +183,22 @@ class OutBox(QWidget):
             self.formats.addItem(one.title, name)
         self.formats.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.formats.setMinimumContentsLength(16)
-        self.export = QPushButton("Export…")
+        self.export, self.take_in = QPushButton("Export…"), QPushButton("Import…")
+        self.take_in.setToolTip("Add the figures of a file to this field, in one step that Undo takes back")
+        self.lenient = QCheckBox("leave out bad rows")
+        self.lenient.setToolTip(
+            "Figures that cannot be used (unknown labels, places outside of the field, twice the same, no numbers) are "
+            "left out and counted. Otherwise one of them refuses the file, and nothing is added."
+        )
         self.html, self.pdf = QPushButton("Report…"), QPushButton("PDF…")
         self.html.setObjectName("primary")
         self.paper = QComboBox()
         self.paper.addItems(["A4", "Letter"])
-        ways, pages = QHBoxLayout(), QHBoxLayout()
+        ways, back, pages = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
         ways.addWidget(self.formats, 1)
         ways.addWidget(self.export)
+        back.addWidget(self.take_in, 1)
+        back.addWidget(self.lenient)
         for part in (self.html, self.pdf, self.paper):
             pages.addWidget(part)
         note = QLabel("Research use only; not for diagnosis.")
@@ -195,8 +207,10 @@ class OutBox(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(ways)
+        column.addLayout(back)
         column.addLayout(pages)
         column.addWidget(note)
         self.export.clicked.connect(lambda: self.export_wanted.emit(self.formats.currentData()))
+        self.take_in.clicked.connect(lambda: self.import_wanted.emit(self.lenient.isChecked()))
         self.html.clicked.connect(lambda: self.report_wanted.emit("html"))
         self.pdf.clicked.connect(lambda: self.report_wanted.emit(self.paper.currentText()))

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ...annotations.exchange import FieldFacts, export_annotations
+from ...annotations.exchange import FieldFacts, Strict, export_annotations, read_annotations
 from ...annotations.store import Journal
 from ...cases.case import Case, add_to_case, case_names, read_case, read_fields
 from ...cases.count import Counted
@@ -70,6 +70,12 @@ def lone_case(journal: Journal, digest: str, name: str) -> Case:
     """One field as a case of its own, for a report of it."""
     fields, seq = read_fields(journal, [digest])
     return Case(name, fields, seq)
+
+
+def importing(path: Path, facts: FieldFacts, checks: Strict) -> Job[tuple[Path, pd.DataFrame, Strict]]:
+    """Read the figures of a file, to be added to a field."""
+    yield Progress(0, 1, f"reading {path.name}")
+    return path, read_annotations(path, facts, None, checks), checks
 
 
 def exporting(path: Path, figures: pd.DataFrame, facts: FieldFacts, name: str) -> Job[tuple[Path, int, int]]:

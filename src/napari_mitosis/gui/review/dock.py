@@ -80,9 +80,7 @@ class ReviewDock(Page):
         self.thumbnails = Thumbnails(desk.workers, self)
         self.marker = Marker(self.viewer, self)
         self.magnification = closeness if closeness in MAGNIFICATIONS else DEFAULT
-        self._cover = Cover(
-            self.viewer, lambda layer: layer.metadata.get(KIND_KEY) == "comparison" and self.isVisible()
-        )
+        self._cover = Cover(self.viewer, self._in_the_way)
         self._content = parts = Parts(desk, self.reviewing, self.thumbnails, self.keys)
         self.tabs, self.lists, self.pages = parts.tabs, parts.lists, parts.pages
         self.panel, self.browser, self.second = parts.panel, parts.browser, parts.second
@@ -108,7 +106,6 @@ class ReviewDock(Page):
         desk.trouble.connect(self._show_trouble)
         desk.session.field_changed.connect(self.thumbnails.forget)
         desk.session.closed.connect(self.thumbnails.forget)
-        desk.fields.changed.connect(self._show_name)
         desk.notebook_changed.connect(lambda _key: self.panel.show_target())
         reviewing.rows_changed.connect(self._show_rows)
         reviewing.notes_changed.connect(self._show_notes)
@@ -172,15 +169,8 @@ class ReviewDock(Page):
         self._list_in_front.show_target()
         self.browser.show_orders()
         self._show_empty()
-        self._show_name()
         if self.isVisible() and self.reviewing.queue.present is None:
             self.reviewing.engage()
-
-    def _show_name(self) -> None:
-        state = self.desk.session.current
-        name = self.desk.fields.layer(str(self.desk.session.active)).name if state is not None else ""
-        self.panel.field.setText(name)
-        self.panel.field.setToolTip(name)
 
     def _show_notes(self) -> None:
         """More is on record."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QAbstractItemModel, QModelIndex, QRect, QSize, Qt
-from qtpy.QtGui import QColor, QFont, QKeyEvent, QPainter, QPixmap
+from qtpy.QtGui import QColor, QFont, QKeyEvent, QPainter, QPixmap, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QListView,
@@ -18,11 +18,19 @@ from .reviewing import Reviewing
 from .table import COLOURS, ROW_ROLE, CandidateModel, Index, ours
 from .thumbnails import Thumbnails
 
-THUMBNAIL_PX = 128
+SIDE_PX, SMALL_PX = 128, 96
+"""Of a thumbnail; small where the window has no room for two rows of large ones."""
+
 FRAME_PX = 4
 CAPTION_PX = 17
 GAP_PX = 2
-CELL = QSize(THUMBNAIL_PX + 2 * FRAME_PX + GAP_PX, THUMBNAIL_PX + 2 * FRAME_PX + CAPTION_PX + GAP_PX)
+
+
+def cell_of(side_px: int) -> QSize:
+    """Room of a thumbnail of this side with its frame and caption."""
+    width = side_px + 2 * FRAME_PX + GAP_PX
+    return QSize(width, width + CAPTION_PX)
+
 
 PRESENT_COLOUR = "#00e5ff"
 
@@ -66,10 +74,11 @@ class CandidateDelegate(QStyledItemDelegate):
         super().__init__(parent)
         self._reviewing = reviewing
         self._thumbnails = thumbnails
+        self.side_px = SIDE_PX
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         """All alike: the view need not ask each of them."""
-        return CELL
+        return cell_of(self.side_px)
 
     def paint(self, painter: QPainter | None, option: QStyleOptionViewItem, index: Index) -> None:
         """Frame in the colour of the decision, thumbnail, letter, score."""
@@ -81,8 +90,8 @@ class CandidateDelegate(QStyledItemDelegate):
         y_px, x_px, score, kept = (queue.frame[name].to_numpy()[row] for name in ("y_px", "x_px", "score", "kept"))
         state = str(queue.notes["state"].iloc[row])
         painter.save()
-        cell = QRect(option.rect.topLeft(), CELL - QSize(GAP_PX, GAP_PX))
-        framed = QRect(cell.left(), cell.top(), THUMBNAIL_PX + 2 * FRAME_PX, THUMBNAIL_PX + 2 * FRAME_PX)
+        cell = QRect(option.rect.topLeft(), cell_of(self.side_px) - QSize(GAP_PX, GAP_PX))
+        framed = QRect(cell.left(), cell.top(), cell.width(), cell.width())
         picture = framed.adjusted(FRAME_PX, FRAME_PX, -FRAME_PX, -FRAME_PX)
         pixmap = self._thumbnails.get(self._reviewing.key, state_of.field, float(y_px), float(x_px))
         chosen = bool(option.state & QStyle.StateFlag.State_Selected)
@@ -121,26 +130,35 @@ class Gallery(QListView):
     ) -> None:
         super().__init__(parent)
         self.setModel(model)
-        self.setItemDelegate(CandidateDelegate(reviewing, thumbnails, self))
+        self._delegate = CandidateDelegate(reviewing, thumbnails, self)
+        self.setItemDelegate(self._delegate)
         self.setFlow(QListView.Flow.LeftToRight)
         self.setWrapping(True)
         self.setResizeMode(QListView.ResizeMode.Adjust)
         self.setMovement(QListView.Movement.Static)
         self.setUniformItemSizes(True)
-        self.setGridSize(CELL)
+        self.setGridSize(cell_of(SIDE_PX))
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)  # the table shares the selection
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setFrameShape(QListView.Shape.NoFrame)
-        self.setMinimumHeight(CELL.height() // 2)
+        self.setMinimumHeight(cell_of(SMALL_PX).height())
         bar = self.verticalScrollBar()
         if bar is not None:
-            bar.setSingleStep(CELL.height() // 3)
+            bar.setSingleStep(cell_of(SMALL_PX).height() // 3)
         viewport = self.viewport()
         if viewport is not None:
             thumbnails.arrived.connect(viewport.update)
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """As large as there is room for."""
+        side_px = SIDE_PX if self.height() >= 2 * cell_of(SIDE_PX).height() else SMALL_PX
+        if side_px != self._delegate.side_px:
+            self._delegate.side_px = side_px
+            self.setGridSize(cell_of(side_px))
+        super().resizeEvent(event)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Letters are keys of the review, not a search."""

@@ -23,6 +23,14 @@ LISTS = (CANDIDATES, SECOND)
 """The first tabs are lists of candidates; the target is one of the list in front."""
 
 
+class Pages(QStackedWidget):
+    """Pages that ask for the least height they can do with, not for what their wrapped labels would like best."""
+
+    def hasHeightForWidth(self) -> bool:
+        """No: a scroll area would keep all that height, and cut the gallery off below it."""
+        return False
+
+
 class Parts(QWidget):
     """Tabs on top: nothing that is shown below moves them. All pages are as high as the highest.
 
@@ -55,13 +63,13 @@ class Parts(QWidget):
         self.tabs.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         for title in TABS:
             self.tabs.addTab(title)
-        self.lists, self.pages = QStackedWidget(), QStackedWidget()
+        self.lists, self.pages = QStackedWidget(), Pages()
         self.lists.addWidget(self.browser)
         self.lists.addWidget(self.second)
         working = QWidget()
         inner = QVBoxLayout(working)
         inner.setContentsMargins(0, 0, 0, 0)
-        inner.setSpacing(6)
+        inner.setSpacing(3)
         inner.addWidget(self.panel)
         inner.addWidget(self.lists, 1)
         self.offer = OfferBar()  # below: what lies above does not move when it comes

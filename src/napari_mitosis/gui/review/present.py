@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidge
 from ...review.judge import LETTERS
 from ...review.target import CANDIDATES, FIGURE, Target
 from ...review.words import name_of
+from ..style import tinted
 from .gallery import paint_badge, paint_thumbnail
 from .reviewing import Reviewing
 from .table import COLOURS
@@ -81,6 +82,11 @@ class PresentCard(QWidget):
     reviewing : Reviewing
     thumbnails : Thumbnails
     parent : QWidget, optional
+
+    Attributes
+    ----------
+    below : QHBoxLayout
+        Room for more, below the words.
     """
 
     def __init__(self, reviewing: Reviewing, thumbnails: Thumbnails, parent: QWidget | None = None) -> None:
@@ -95,11 +101,13 @@ class PresentCard(QWidget):
         self.score.setToolTip(SCORE)
         self.facts.setToolTip(f"{AREA}<br>{KEPT}<br>{SPREAD}")
         self.record.setToolTip("Who judged it last, as the journal has it.")
+        self.below = QHBoxLayout()
         words = QVBoxLayout()
         words.setSpacing(2)
         for label in (self.place, self.score, self.decision, self.facts, self.record):
             words.addWidget(label)
         words.addStretch(1)
+        words.addLayout(self.below)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(10)
@@ -122,7 +130,8 @@ class PresentCard(QWidget):
         letter = f"{LETTERS[target.state]}&nbsp; " if LETTERS[target.state] else ""
         phase = f" · {target.phase}" if target.phase else ""
         name = name_of(target.state)
-        self.decision.setText(f"<span style='color:{COLOURS[target.state]}'><b>{letter}{name}</b>{phase}</span>")
+        colour = tinted(COLOURS[target.state], self)
+        self.decision.setText(f"<span style='color:{colour}'><b>{letter}{name}</b>{phase}</span>")
         self.facts.setText(facts(target))
         self.record.setText(f"on record by {target.reader}" if target.reader else "")
 

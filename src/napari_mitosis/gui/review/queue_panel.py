@@ -33,20 +33,15 @@ from .thumbnails import Thumbnails
 TALL = (QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
 STYLE = """
-QLabel#faint { color: #9aa3b2; }
 QLabel#place { font-size: 18px; font-weight: bold; }
 QLabel#score { font-size: 15px; }
 QLabel#decision { font-size: 15px; }
 QLabel#trouble { background: #8e1b1b; color: white; font-weight: bold; padding: 7px; border-radius: 4px; }
-QLabel#said { color: #ffd479; }
 QPushButton#judge { font-weight: bold; padding: 6px 4px; border-radius: 4px; color: #101418; }
 QPushButton#judge:disabled { background: rgba(127, 127, 127, 50); color: #8b93a1; }
-QPushButton#primary { background: #00813a; color: white; font-weight: bold; padding: 7px 12px; border-radius: 4px; }
-QToolButton { padding: 3px 6px; border-radius: 3px; }
-QToolButton:disabled { background: transparent; color: #5b6270; }
-QToolButton:checked:enabled { background: #00813a; color: white; }
+QToolButton { padding: 3px 6px; }
 QPushButton#onward { padding: 3px 8px; border-radius: 4px; background: #00813a; color: white; }
-QListView, QTableView { background: #1b1e23; border: none; }
+QListView, QTableView { background: #1b1e23; color: #d5dae2; border: none; }
 """
 
 JUDGEMENTS = (("mitosis", "Mitosis"), ("mimic", "Look-alike"), ("unsure", "Unsure"), ("skip", "Put off"))
@@ -100,9 +95,6 @@ class QueuePanel(QWidget):
         self.reader.setPlaceholderText("your name")
         self.reader.setMaximumWidth(110)
         self.reader.setToolTip("Who reviews: each action is noted with this name. Undo goes through your own actions.")
-        self.field = QLabel()
-        self.field.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.field.setStyleSheet("font-weight: bold;")
         self.buttons: dict[str, QPushButton | QToolButton] = {}
         for name, _ in JUDGEMENTS:
             self.buttons[name] = button = QPushButton()
@@ -118,6 +110,8 @@ class QueuePanel(QWidget):
         self.phase_of.setObjectName("faint")
         self.keys_button = _tool("Keys…")
         self.progress = JudgedBar()
+        self.judged = QLabel()
+        self.judged.setObjectName("faint")
         self.said = QLabel()
         self.said.setObjectName("said")
         self.said.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -145,8 +139,8 @@ class QueuePanel(QWidget):
     def _lay_out(self) -> None:
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(6)
-        column.addLayout(_row(self.field, self.magnification, self.reader, stretch=0))
+        column.setSpacing(5)
+        self.card.below.addLayout(_row(self.magnification, self.reader))
         column.addWidget(self.card)
         column.addLayout(_row(*(self.buttons[name] for name, _ in JUDGEMENTS), alike=True))
         column.addLayout(_row(*(self.buttons[name] for name, _ in STEPS), self.keys_button, alike=True))
@@ -154,7 +148,7 @@ class QueuePanel(QWidget):
         column.addWidget(self.progress)
         # As high with the buttons as without: what lies below must not jump under the mouse.
         after = QWidget()
-        after.setLayout(_row(self.said, *self.onwards.values(), stretch=0))
+        after.setLayout(_row(self.judged, self.said, *self.onwards.values(), stretch=1))
         after.setFixedHeight(self.onwards["report"].sizeHint().height() + 2)
         column.addWidget(after)
         self.show_onward(())
@@ -208,6 +202,7 @@ class QueuePanel(QWidget):
         queue = self._reviewing.queue
         counts = {state: queue.count(state) for state in STATES if state != UNDECIDED}
         self.progress.show_counts(counts, len(queue.listed()))
+        self.judged.setText(self.progress.text)
 
     def show_onward(self, names: Collection[str]) -> None:
         """Offer ways to go on, after the last candidate; none of them: there is more to judge."""
@@ -218,6 +213,7 @@ class QueuePanel(QWidget):
         """Tell the reader something, or nothing."""
         self.said.setText(text)
         self.said.setToolTip(text)
+        self.judged.setVisible(not text)
 
 
 def _tool(text: str) -> QToolButton:
