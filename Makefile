@@ -12,7 +12,7 @@ export VENV TORCH PYTHON
 export QT_API = pyqt6
 
 .DEFAULT_GOAL := help
-.PHONY: help run test setup setup-dev system system-test lint types pytest attack build clean
+.PHONY: help run test setup setup-dev system system-test lint types pytest attack monkey build clean
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
@@ -41,11 +41,16 @@ types:
 	$(BIN)/mypy
 
 pytest:
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=15
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations=15
 
 # The whole attack of tests/attack, an hour or more; SCALE=0.1 runs a tenth of it.
 attack:
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.attack --scale $(or $(SCALE),1)
+
+monkey:
+	for seed in $(or $(SEEDS),1 2 3); do \
+	  NAPARI_MITOSIS_MONKEY=$(or $(STEPS),2000) NAPARI_MITOSIS_MONKEY_SEED=$$seed $(BIN)/python -m pytest tests/gui/test_monkey.py || exit 1; \
+	done
 
 build:
 	$(BIN)/python -m build

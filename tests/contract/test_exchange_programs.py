@@ -108,7 +108,13 @@ def test_dicom_by_highdicom(tmp_path: Path) -> None:
     groups = {group.label: group for group in opened.get_annotation_groups()}
     np.testing.assert_allclose(groups["mitosis"].get_graphic_data("2D")[0][0], XY[0] + 0.5)
     names, values, units = groups["mitosis"].get_measurements()
-    assert (names[0].meaning, float(values[0, 0]), units[0].meaning) == ("Score of the detector", 0.5, "no units")
+    assert (names[0].meaning, float(values[0, 0]), units[0].meaning) == ("Score", 0.5, "no units")
+    from pydicom.sr.codedict import codes
+
+    # The standard's own codes, as its dictionary has them: nothing private.
+    assert names[0] == codes.SCT.Score
+    assert {group.annotated_property_type for group in groups.values()} == {codes.cid8135.Nucleus}
+    assert {group.annotated_property_category for group in groups.values()} == {codes.cid7150.AnatomicalStructure}
     assert exported(tmp_path, "dicom").read_bytes()[:132].endswith(b"DICM")
 
 
@@ -231,5 +237,9 @@ def test_convert_on_the_command_line(tmp_path: Path) -> None:
         failed = call(app, ["convert", *wrong])
         assert failed.exit_code == 1
     assert call(app, ["convert", str(source), str(tmp_path / "c.xml"), "--size", "50", "60"]).exit_code == 1
+    dropped = call(app, ["convert", str(source), str(tmp_path / "d.csv"), "--size", "50", "60", "--drop"])
+    assert dropped.exit_code == 0, dropped.output
+    assert "Warning: 2 left out: 2 outside of the field." in dropped.output
+    assert len(read_annotations(tmp_path / "d.csv", FieldFacts("d", "d", (50, 60)))) == 1
     assert not (tmp_path / "c.xml").exists()
     assert "sliderunner" in call(app, ["convert", "--formats"]).output

@@ -15,6 +15,7 @@ from napari_mitosis.annotations.exchange import (
     EXCHANGE_COLUMNS,
     FORMATS,
     FieldFacts,
+    Lenient,
     export_annotations,
     import_annotations,
     read_annotations,
@@ -173,6 +174,67 @@ def test_figures_of_another_field_are_refused(name: str, tmp_path: Path) -> None
 
 
 @each_format
+def test_bad_figures_are_left_out_and_counted_where_that_is_asked_for(name: str, tmp_path: Path) -> None:
+    """In every format: two outside of the field, one twice; the strict way adds nothing at all."""
+    path, good = tmp_path / f"a{FORMATS[name].suffix}", figures().assign(figure="", score=0.5)
+    good["label"] = "mitosis"
+    bad = good.iloc[[2, 3, 4]].assign(y_px=[5000.0, -40.0, good["y_px"][5]], x_px=[1.0, 1.0, good["x_px"][5]])
+    export_annotations(path, pd.concat([good, bad], ignore_index=True), FACTS, name)
+    field = Field.from_array(np.zeros((1000, 2000, 3), np.uint8), 0.2455)
+    book = Notebook(Journal(tmp_path / "j.sqlite"), field, "ann")
+    with pytest.raises(DatasetError, match="so do 2 of its 11 figures"):
+        import_annotations(book, path, name=name)
+    assert book.journal.actions() == []
+    checks = Lenient()
+    assert len(import_annotations(book, path, name=name, checks=checks).added) == len(good)
+    assert checks.dropped == {"outside of the field": 2, "that stand there twice": 1}
+    assert checks.words() == "3 left out: 2 outside of the field, 1 that stand there twice."
+
+
+BAD_ROWS = {
+    "csv": ("a.csv", "y_px,x_px,label,score\n1,2,mitosis,\n1,nan,mitosis,\n3,4,cell,\n5,,mimic,\n7,8\n9,9,mimic,7\n"),
+    "napari": ("a.csv", "axis-0,axis-1,label,score\n1,2,mitosis,\n1,nan,,\n3,4,cell,\n5,,mimic,\n7,8\n9,9,mimic,7\n"),
+    "geojson": (
+        "a.geojson",
+        json.dumps(
+            [
+                {"type": "Feature", "geometry": {"type": kind, "coordinates": place}, "properties": about}
+                for kind, place, about in (
+                    ("Point", [2, 1], {"classification": "mitosis"}),
+                    ("Point", ["x", 1], {"classification": "mitosis"}),
+                    ("Point", [4, 3], {"classification": "cell"}),
+                    ("LineString", [[1, 2], [3, 4]], {"classification": "mimic"}),
+                    ("Point", [None, 2], {"classification": "mimic"}),
+                    ("Point", [9, 9], {"classification": "mimic", "measurements": {"score": 7}}),
+                )
+            ]
+        ),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_ROWS)
+def test_rows_that_are_none_are_left_out_and_counted(name: str, tmp_path: Path) -> None:
+    file, content = BAD_ROWS[name]
+    path = tmp_path / file
+    path.write_text(content)
+    with pytest.raises(DatasetError):
+        read_annotations(path, FACTS)
+    checks = Lenient()
+    assert len(read_annotations(path, FACTS, checks=checks)) == 1
+    assert checks.dropped.total() == 5
+    assert checks.dropped["of an unknown label"] == 1
+    assert checks.dropped["with a score beyond 0 and 1"] == 1
+
+
+def test_swapped_axes_are_no_bad_rows_but_a_bad_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("x_px,y_px\n" + "900,1900\n" * 3)
+    with pytest.raises(DatasetError, match="Are x and y swapped"):
+        read_annotations(path, FACTS, checks=Lenient())
+
+
+@each_format
 def test_an_absent_file_and_an_absent_folder(name: str, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="absent"):
         read_annotations(tmp_path / "absent", FACTS, name)
@@ -194,30 +256,47 @@ def test_a_doubled_id_is_refused(name: str, tmp_path: Path) -> None:
 def test_annotated_crops_and_fields_survive(
     name: str, tmp_path: Path, annotated: list[tuple[FieldFacts, pd.DataFrame]]
 ) -> None:
-    """Real annotations: every figure comes back within 0.01 px, and none that was not there."""
+    """Real annotations, all of them: every figure comes back within 0.01 px, and none that was not there."""
+    path = tmp_path / f"a{FORMATS[name].suffix}"
     for facts, table in annotated:
         wanted = held(name, table)
         if len(wanted):
-            export_annotations(tmp_path / "a", table, facts, name)
-            found = by_place(read_annotations(tmp_path / "a", facts, name))
+            export_annotations(path, table, facts, name)
+            found = by_place(read_annotations(path, facts, name))
             assert found["label"].tolist() == wanted["label"].tolist()
             np.testing.assert_allclose(found[["y_px", "x_px"]], wanted[["y_px", "x_px"]], atol=0.01)
 
 
 @pytest.fixture(scope="module")
 def annotated() -> list[tuple[FieldFacts, pd.DataFrame]]:
-    """Crops of ``ami_br`` and fields of ``icpr2012`` with their figures."""
+    """All annotations of ``ami_br`` and ``icpr2012``, without their images.
+
+    Fields of ``icpr2012`` one by one; the crops of ``ami_br``, each with a figure or two, as tiles of large fields.
+    """
     root = Path(os.environ.get("NAPARI_MITOSIS_DATA", "../shared/data"))
-    found = []
-    for folder, table, side, most in (("ami_br", "points.csv", 128, 25), ("icpr2012", "mitoses.csv", 2084, 12)):
+    for folder, table in (("ami_br", "points.csv"), ("icpr2012", "mitoses.csv")):
         if not (root / folder / table).is_file():
             pytest.skip(f"the data set {folder} is not here")
-        rows = pd.read_csv(root / folder / table)
-        for image, own in list(rows.groupby("image"))[:most]:
-            label = own.get("label", "mitosis")
-            frame = pd.DataFrame({"y_px": own["y"], "x_px": own["x"]}).astype("float64").assign(label=label)
-            found.append((FieldFacts(str(image), str(image), (side, side), 0.25), frame.drop_duplicates()))
+    found = []
+    for image, own in pd.read_csv(root / "icpr2012" / "mitoses.csv").groupby("image"):
+        found.append((FieldFacts(str(image), str(image), (2084, 2084), 0.25), _figures(own["y"], own["x"], "mitosis")))
+    rows = pd.read_csv(root / "ami_br" / "points.csv")
+    crop = rows.groupby("image", sort=False).ngroup().to_numpy()
+    for sheet in range(crop.max() // TILES + 1):
+        own, at = rows[crop // TILES == sheet], crop[crop // TILES == sheet] % TILES
+        y, x = own["y"] + SIDE_PX * (at // ACROSS), own["x"] + SIDE_PX * (at % ACROSS)
+        facts = FieldFacts(f"sheet {sheet}", f"sheet {sheet}", (SIDE_PX * (TILES // ACROSS), SIDE_PX * ACROSS), 0.25)
+        found.append((facts, _figures(y, x, own["label"])))
+    assert sum(len(table) for _, table in found) > 1000
     return found
+
+
+SIDE_PX, ACROSS, TILES = 128, 32, 1024
+
+
+def _figures(y: object, x: object, label: object) -> pd.DataFrame:
+    table = pd.DataFrame({"y_px": np.asarray(y, float), "x_px": np.asarray(x, float)}).assign(label=np.asarray(label))
+    return table.drop_duplicates(ignore_index=True)
 
 
 def test_axes_that_are_swapped_and_far_too_many_figures(tmp_path: Path) -> None:

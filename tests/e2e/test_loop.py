@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -25,12 +24,12 @@ from gui.conftest import press
 from gui.mouse import Mouse
 from gui.review_window import states, strike
 from napari_mitosis.annotations.store import Journal
+from napari_mitosis.finetune import journal
 from napari_mitosis.finetune.plan import read_plan
 from napari_mitosis.finetune.runs import list_runs
 from napari_mitosis.gui import app
 from napari_mitosis.gui.annotate.panel import AnnotatePanel
 from napari_mitosis.gui.panel.panel import panel_of
-from napari_mitosis.gui.train.dock import TrainDock
 from napari_mitosis.models.registry import find_version, user_folder
 from napari_mitosis.models.versions import adopt, adopted
 
@@ -40,7 +39,9 @@ CUT = 524
 """The phantom field is cut here into an upper and a lower field, through no figure."""
 
 HEIGHT = 900
-MINUTES = 0.6
+STEPS = 2
+"""Of each training: how far it gets does not depend on the machine."""
+
 NEAR_PX = 30.0
 LOOK_MS = 60_000
 TRAIN_MS = 900_000
@@ -54,7 +55,8 @@ def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NAPARI_MITOSIS_SETTINGS", str(tmp_path / "settings.json"))
     monkeypatch.setenv("NAPARI_MITOSIS_MODELS", str(tmp_path / "models"))
     monkeypatch.setenv("NAPARI_MITOSIS_READER", "ada")
-    monkeypatch.setattr("napari_mitosis.gui.train.dock.TrainDock", partial(TrainDock, minutes=(MINUTES,)))
+    plan = journal.plan_from_journal
+    monkeypatch.setattr(journal, "plan_from_journal", lambda *a, **k: plan(*a, **k).model_copy(update={"steps": STEPS}))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """A monkey at the window: whatever is done in whatever order, one target, one truth, nothing of a blind field.
 
-200 actions by default; ``NAPARI_MITOSIS_MONKEY=2000`` for more, ``NAPARI_MITOSIS_MONKEY_SEED`` for others.
+100 actions by default. ``make monkey`` does 2,000 for each of some seeds, and trains as well: ``NAPARI_MITOSIS_MONKEY``
+says how many, ``NAPARI_MITOSIS_MONKEY_SEED`` which.
 """
 
 from __future__ import annotations
@@ -8,33 +9,41 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from qtpy.QtCore import Qt
 
 from napari_mitosis.annotations.notebook import Notebook
 from napari_mitosis.annotations.store import Journal
 from napari_mitosis.gui.annotate.coverage_watch import UNSEEN
 from napari_mitosis.gui.annotate.layer import NAME
+from napari_mitosis.gui.card import short
+from napari_mitosis.gui.panel.dock import DOCK_NAME, open_step
+from napari_mitosis.gui.panel.panel import panel_of
 from napari_mitosis.gui.places import OWNER_KEY
 from napari_mitosis.tables import LABELS
 
 from .conftest import add_field, camera_of, card, drawn_field, settle
 from .review_window import open_review, strike
 
-STEPS = int(os.environ.get("NAPARI_MITOSIS_MONKEY", "200"))
+STEPS = int(os.environ.get("NAPARI_MITOSIS_MONKEY", "100"))
 SEED = int(os.environ.get("NAPARI_MITOSIS_MONKEY_SEED", "7"))
 MOST_FIELDS = 3
+LONG = 1000
+"""So many actions and more: it trains as well, in a process of its own, which takes seconds to come up."""
 
 
 class Monkey:
     """Does one thing after another to a window, and looks after each whether it still makes sense."""
 
-    def __init__(self, viewer: Any, detect: Any, dock: Any, qtbot: Any, seed: int) -> None:
-        self.viewer, self.detect, self.dock, self.qtbot = viewer, detect, dock, qtbot
+    def __init__(self, viewer: Any, detect: Any, dock: Any, qtbot: Any, seed: int, folder: Path) -> None:
+        self.viewer, self.detect, self.dock, self.qtbot, self.folder = viewer, detect, dock, qtbot, folder
+        self.panel = panel_of(viewer)
         self.desk, self.session, self.reviewing = dock.desk, dock.desk.session, dock.reviewing
         self.rng = np.random.default_rng(seed)
         self.opened = 0
@@ -56,8 +65,18 @@ class Monkey:
         self.rng.shuffle(places)
         discs = tuple((y, x, 9 + at % 4, 20 + 14 * at) for at, (y, x) in enumerate(places[:9]))
         self.opened += 1
-        mpp = None if self.rng.random() < 0.15 else 0.25
-        add_field(self.viewer, drawn_field((256, 340), discs), mpp, f"field {self.opened}")
+        if self.rng.random() < 0.15:
+            add_field(self.viewer, drawn_field((256, 340), discs), None, f"field {self.opened}")
+        else:
+            self.open_file(discs)
+
+    def open_file(self, discs: tuple[tuple[int, int, int, int], ...]) -> None:
+        """From a file, so that something can be learnt from it."""
+        path = self.folder / f"field {self.opened}.tif"
+        per_cm = (1 / 0.25e-4,) * 2
+        pixels = drawn_field((256, 340), discs)
+        tifffile.imwrite(path, pixels, photometric="rgb", resolution=per_cm, resolutionunit="CENTIMETER")
+        self.viewer.open(str(path), plugin="napari-mitosis")
 
     def close(self) -> None:
         layer = self.pick(self.fields())
@@ -126,7 +145,31 @@ class Monkey:
             annotating.start_blind()
 
     def hide(self) -> None:
-        self.dock.setVisible(not self.dock.isVisible())
+        """The x of the panel; or it is opened again."""
+        held = self.viewer.window.dock_widgets.get(DOCK_NAME)
+        if held is not None:
+            self.viewer.window.remove_dock_widget(held)
+        else:
+            open_step(self.viewer, self.pick(("Detect", "Review")))
+
+    def go_to_step(self) -> None:
+        open_step(
+            self.viewer, self.pick(("Fields", "Detect", "Review", "Review", "Review", "Report", "Compare", "Why"))
+        )
+
+    def model(self) -> None:
+        """Another model is selected; what ran stays what is shown."""
+        self.detect.panel.run_panel.model.setCurrentIndex(int(self.rng.integers(2)))
+
+    def train(self) -> None:
+        """A short training is begun, or the one under way is given up."""
+        page = self.panel.page("Train")
+        if page.training is None:
+            open_step(self.viewer, "Train")  # it reads the journal when it is first looked at
+        elif page.training.running:
+            page.cancel()
+        else:
+            page.start()
 
     def tab(self) -> None:
         self.dock.tabs.setCurrentIndex(int(self.rng.integers(4)))
@@ -180,13 +223,21 @@ class Monkey:
         changed = pd.concat([figures, after]).drop_duplicates(["figure", "label"], keep=False)
         assert len(set(changed["figure"])) == 1, "one key, one figure"
 
+    def end_training(self) -> None:
+        """No process may be left."""
+        page = self.panel.pages.get("Train")
+        if page is not None and page.training is not None and page.training.running:
+            page.cancel()
+            self.qtbot.waitUntil(lambda: not page.training.running, timeout=240_000)
+
     def act(self) -> None:
         actions: dict[Callable[[], None], int] = {
             self.judge: 14, self.step: 10, self.click_gallery: 8, self.tab: 6, self.switch: 5, self.mark: 4,
             self.run: 4, self.rule: 4, self.select_figure: 4, self.open: 3, self.run_to_end: 3, self.pan: 3,
             self.toggle_overlay: 3,
             self.cancel: 2, self.rename: 2, self.delete_overlay: 2, self.delete_figure: 2, self.blind: 2,
-            self.hide: 2, self.peek: 2, self.options: 3, self.close: 1,
+            self.hide: 2, self.go_to_step: 4, self.model: 3, self.peek: 2, self.options: 3, self.close: 1,
+            self.train: int(STEPS >= LONG),
         }  # fmt: skip
         weights = np.array(list(actions.values()), dtype=float)
         action = list(actions)[int(self.rng.choice(len(actions), p=weights / weights.sum()))]
@@ -207,6 +258,7 @@ class Monkey:
             assert dock.marker.place_px is None, "a crosshair without a target"
         if target is not None:
             assert target.state == self.reviewing.queue.notes["state"].iloc[self.reviewing.queue.present]
+        self.check_bar(key, blind.blind(key))
         for other in self.session:
             layer, result = self.desk.fields.results(str(other)).detections, self.session[other].result
             if layer is not None and layer in self.viewer.layers and result is not None:
@@ -217,6 +269,19 @@ class Monkey:
             assert target is None
             assert dock.marker.place_px is None
             assert dock.browser.model.rowCount() == dock.second.model.rowCount() == 0 or not dock.isVisible()
+
+    def check_bar(self, key: Any, blind: bool) -> None:
+        """What the bar says is of the model that ran, whichever is selected."""
+        bar, state = self.panel.result_bar, self.session.current
+        if state is None or blind:
+            assert not bar.count.text()
+            assert not bar.model.text()
+        elif state.result is None:
+            assert not bar.model.text()
+        else:
+            ran, selected = state.result.card, self.detect.panel.run_panel.chosen
+            assert bar.model.text().startswith(short(ran))
+            assert bar.other.isHidden() == (selected.name == ran.name)
 
     def check_blind(self, key: Any) -> None:
         own = (f": {NAME}", f": {UNSEEN}")
@@ -244,12 +309,12 @@ class Monkey:
 
 
 @pytest.mark.timeout(1800)
-def test_whatever_is_done_there_is_one_target_and_one_truth(open_dock: Any, qtbot: Any) -> None:
+def test_whatever_is_done_there_is_one_target_and_one_truth(open_dock: Any, qtbot: Any, tmp_path: Path) -> None:
     viewer, detect = open_dock(cards=[card("1.0.0"), card("2.0.0")])
     viewer.window.resize(1366, 740)
     add_field(viewer, drawn_field((256, 340)))
     dock = open_review(viewer, qtbot)
-    monkey = Monkey(viewer, detect, dock, qtbot, SEED)
+    monkey = Monkey(viewer, detect, dock, qtbot, SEED, tmp_path)
     monkey.run_to_end()
     try:
         for _ in range(STEPS):
@@ -261,6 +326,7 @@ def test_whatever_is_done_there_is_one_target_and_one_truth(open_dock: Any, qtbo
     if monkey.held:
         monkey.peek()
     qtbot.waitUntil(lambda: not detect.running, timeout=20_000)
+    monkey.end_training()
     settle(qtbot, detect)
     monkey.check()
     monkey.check_journal()

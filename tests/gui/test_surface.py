@@ -15,7 +15,7 @@ from .surface import canvas_of, cut_at_the_side, scrolled, unreadable
 SIZES = ((1366, 768), (1920, 1080))
 
 
-@pytest.mark.parametrize("theme", ["dark"])
+@pytest.mark.parametrize("theme", ["dark", "light"])
 @pytest.mark.timeout(300)
 def test_every_step_fits_the_screen_and_can_be_read(opened: Any, qtbot: Any, tmp_path: Any, theme: str) -> None:
     path = tmp_path / "field.tif"

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from ..errors import DatasetError
 from ..files import replacing
@@ -27,12 +25,12 @@ from . import (
     exchange_sliderunner,
     exchange_xml,
 )
-from .actions import PHASES, new_id
+from .actions import new_id
+from .exchange_checks import checked
 from .notebook import Notebook
-from .rows import EXCHANGE_COLUMNS, FieldFacts, exchange_frame, records
+from .rows import EXCHANGE_COLUMNS, FieldFacts, Lenient, Strict, exchange_frame, records
 
 MOST_BYTES = 200 * 2**20
-MOST_FIGURES = 1_000_000
 _HEAD = 4096
 
 
@@ -47,7 +45,7 @@ class Format:
     write : callable
         (figures, facts of the field) -> text or bytes.
     read : callable
-        (file, facts of the field) -> figures, as `rows.exchange_frame` makes them.
+        (file, facts of the field, what becomes of bad rows) -> figures, as `rows.exchange_frame` makes them.
     title : str
         For a person.
     keeps : frozenset of str
@@ -60,7 +58,7 @@ class Format:
 
     suffix: str
     write: Callable[[pd.DataFrame, FieldFacts], str | bytes]
-    read: Callable[[Path, FieldFacts], pd.DataFrame]
+    read: Callable[[Path, FieldFacts, Strict], pd.DataFrame]
     title: str
     keeps: frozenset[str] = frozenset(EXCHANGE_COLUMNS)
     labels: frozenset[str] = frozenset(LABELS)
@@ -154,9 +152,9 @@ def name_of(path: Path, name: str | None = None) -> str:
             raise DatasetError(f"There is no format '{name}'; there are {', '.join(FORMATS)}.")
         return name
     suffix = {".db": ".sqlite", ".dicom": ".dcm"}.get(path.suffix.lower(), path.suffix.lower())
-    fitting = [known for known, one in FORMATS.items() if one.suffix == suffix]
+    fitting = [known for known, chosen in FORMATS.items() if chosen.suffix == suffix]
     if not fitting:
-        suffixes = ", ".join(sorted({one.suffix for one in FORMATS.values()}))
+        suffixes = ", ".join(sorted({chosen.suffix for chosen in FORMATS.values()}))
         raise DatasetError(f"{path.name}: annotations are in files of {suffixes}; or name the format.")
     return _by_beginning(path) or fitting[0]
 
@@ -220,8 +218,21 @@ def export_annotations(path: Path, figures: pd.DataFrame, facts: FieldFacts, nam
     return int((~fits).sum())
 
 
-def read_annotations(path: Path, facts: FieldFacts, name: str | None = None) -> pd.DataFrame:
+def read_annotations(
+    path: Path, facts: FieldFacts, name: str | None = None, checks: Strict | None = None
+) -> pd.DataFrame:
     """Read the figures of one field from a file.
+
+    Parameters
+    ----------
+    path : Path
+    facts : FieldFacts
+        Of the field.
+    name : str, optional
+        One of `FORMATS`; by the file itself by default.
+    checks : Strict, optional
+        What becomes of rows that cannot be used. By default the first one refuses the file; with `rows.Lenient` they
+        are left out and counted.
 
     Returns
     -------
@@ -239,15 +250,27 @@ def read_annotations(path: Path, facts: FieldFacts, name: str | None = None) -> 
             raise DatasetError(
                 f"{path}: a file of more than {MOST_BYTES // 2**20} MB is no list of one field's figures."
             )
-        frame = format_of(path, name).read(path, facts)
+        frame = format_of(path, name).read(path, facts, checks or Strict())
     except (OSError, UnicodeDecodeError, RecursionError) as error:
         raise DatasetError(f"{path}: it cannot be read ({error}).") from error
-    _check(frame, path, facts)
-    return frame
+    return checked(frame, path, facts, checks or Strict())
 
 
-def import_annotations(notebook: Notebook, path: Path, dataset: str = "", name: str | None = None) -> Imported:
-    """Add the figures of a file to a field, in one transaction and undone in one step.
+def import_annotations(
+    notebook: Notebook, path: Path, dataset: str = "", name: str | None = None, checks: Strict | None = None
+) -> Imported:
+    """Add the figures of a file to a field: `read_annotations`, then `add_read`.
+
+    Raises
+    ------
+    DatasetError
+        As `read_annotations` does. Nothing is added then.
+    """
+    return add_read(notebook, read_annotations(path, FieldFacts.of(notebook.field), name, checks), dataset or path.stem)
+
+
+def add_read(notebook: Notebook, frame: pd.DataFrame, dataset: str) -> Imported:
+    """Add figures that were read to a field, in one transaction and undone in one step.
 
     Their source is ``dataset NAME``. Figures that were imported from the same data set before, and are still there,
     are left out.
@@ -256,19 +279,11 @@ def import_annotations(notebook: Notebook, path: Path, dataset: str = "", name: 
     ----------
     notebook : Notebook
         Of the field.
-    path : Path
+    frame : DataFrame
+        Of `read_annotations`.
     dataset : str
-        Name of the data set; the file's by default.
-    name : str, optional
-        One of `FORMATS`; by the file's suffix by default.
-
-    Raises
-    ------
-    DatasetError
-        As `read_annotations` does. Nothing is added then.
+        Name of the data set.
     """
-    frame = read_annotations(path, FieldFacts.of(notebook.field), name)
-    dataset = dataset or path.stem
     ids = []
     seen: dict[str, int] = {}
     for row in records(frame):
@@ -286,50 +301,15 @@ def import_annotations(notebook: Notebook, path: Path, dataset: str = "", name: 
     return Imported(notebook.add_all(fresh, source=f"dataset {dataset}"), int(there.sum()))
 
 
-def _check(frame: pd.DataFrame, path: Path, facts: FieldFacts) -> None:
-    if len(frame) > MOST_FIGURES:
-        raise DatasetError(f"{path}: {len(frame):,} figures are more than any field holds ({MOST_FIGURES:,}).")
-    labels, phases = frame["label"].isin(LABELS), frame["phase"].isin(["", *PHASES])
-    scores = ~((frame["score"] < 0) | (frame["score"] > 1))
-    for name, good, what in (
-        ("label", labels, f"is none of {', '.join(LABELS)}"),
-        ("phase", phases, f"is none of {', '.join(PHASES)}"),
-        ("score", scores, "is not between 0 and 1"),
-    ):
-        if not good.all():
-            row = int(np.argmin(good.to_numpy()))
-            raise DatasetError(f"{path}, figure {row + 1}: the {name} '{str(frame[name].iloc[row])[:40]}' {what}.")
-    _check_places(frame[["y_px", "x_px"]].to_numpy(dtype=np.float64), path, facts)
-    ids = frame["figure"][frame["figure"] != ""]
-    if ids.duplicated().any():
-        raise DatasetError(f"{path}: the figure {ids[ids.duplicated()].iloc[0]} stands there twice.")
-
-
-def _check_places(yx_px: NDArray[np.float64], path: Path, facts: FieldFacts) -> None:
-    height, width = facts.shape
-    inside = _inside(yx_px, facts.shape)
-    if inside.all():
-        return
-    row = int(np.argmin(inside))
-    swapped = _inside(yx_px[:, ::-1], facts.shape).all()
-    hint = "Are x and y swapped?" if swapped else "Does the file belong to another field, or to other pixels of it?"
-    raise DatasetError(
-        f"{path}, figure {row + 1}: y {yx_px[row, 0]:g}, x {yx_px[row, 1]:g} lies outside of {facts.name}, "
-        f"{height} x {width} px; so do {int((~inside).sum())} of its {len(inside)} figures. {hint}"
-    )
-
-
-def _inside(yx_px: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    # A format that counts in mm loses the last digit of a place at the very edge.
-    return np.asarray(((yx_px >= -0.5 - 1e-6) & (yx_px <= np.array(shape) - 0.5 + 1e-6)).all(axis=1))
-
-
 __all__ = [
     "EXCHANGE_COLUMNS",
     "FORMATS",
     "FieldFacts",
     "Format",
     "Imported",
+    "Lenient",
+    "Strict",
+    "add_read",
     "export_annotations",
     "format_of",
     "import_annotations",

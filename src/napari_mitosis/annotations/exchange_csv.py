@@ -14,12 +14,14 @@ from ..tables import plain_cell, safe_cell
 from .rows import (
     EXCHANGE_COLUMNS,
     FieldFacts,
+    Strict,
     exchange_frame,
     known_id,
     known_label,
     place_number,
     records,
     stated_number,
+    torn_lines,
 )
 
 
@@ -33,7 +35,7 @@ def write(figures: pd.DataFrame, facts: FieldFacts) -> str:
     return text.getvalue()
 
 
-def read(path: Path, facts: FieldFacts) -> pd.DataFrame:
+def read(path: Path, facts: FieldFacts, checks: Strict) -> pd.DataFrame:
     """Read such a file; y_px and x_px are enough, what has no label is a mitosis.
 
     Raises
@@ -42,18 +44,19 @@ def read(path: Path, facts: FieldFacts) -> pd.DataFrame:
         Naming the line and what is wrong in it.
     """
     rows = []
-    for line, cells in read_table(path, ("y_px", "x_px")):
+    for line, cells in read_table(path, ("y_px", "x_px"), torn_lines(checks)):
         where = f"{path}, line {line}"
-        rows.append(
-            {
-                **{name: plain_cell(cells.get(name, "")) for name in ("phase", "reader", "source", "time")},
-                "figure": known_id(cells.get("figure", "")),
-                "y_px": place_number(cells["y_px"], where),
-                "x_px": place_number(cells["x_px"], where),
-                "label": known_label(cells.get("label") or "mitosis", where),
-                "score": stated_number(cells.get("score", ""), where),
-            }
-        )
+        with checks.row():
+            rows.append(
+                {
+                    **{name: plain_cell(cells.get(name, "")) for name in ("phase", "reader", "source", "time")},
+                    "figure": known_id(cells.get("figure", "")),
+                    "y_px": place_number(cells["y_px"], where),
+                    "x_px": place_number(cells["x_px"], where),
+                    "label": known_label(cells.get("label") or "mitosis", where),
+                    "score": stated_number(cells.get("score", ""), where),
+                }
+            )
     return exchange_frame(rows)
 
 

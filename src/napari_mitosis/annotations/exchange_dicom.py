@@ -17,16 +17,19 @@ import pandas as pd
 from .. import __version__
 from ..errors import DatasetError
 from ..tables import table_text
-from .rows import FieldFacts, exchange_frame, known_label
+from .rows import FieldFacts, Strict, exchange_frame, known_label
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 _HALF = 0.5
-_SCHEME = "99MITOSIS"
-_MEANINGS = {"mitosis": "Mitotic figure", "mimic": "Mimic of a mitotic figure", "unsure": "Neither for sure"}
-_SCORE = ("score", _SCHEME, "Score of the detector")
-_MORPHOLOGY = ("49755003", "SCT", "Morphologically abnormal structure")
+_MEANINGS = {"mitosis": "Mitotic figures", "mimic": "Mimics of mitotic figures", "unsure": "Neither for sure"}
+_STRUCTURE = ("91723000", "SCT", "Anatomical Structure")
+_NUCLEUS = ("84640000", "SCT", "Nucleus")
+"""Of context groups 7150 and 8135. They have no code for a mitotic figure: that is what the group's label says."""
+_SCORE = ("246262008", "SCT", "Score")
+_OWN_SCORE = "score"
+"""As versions before wrote it."""
 _VL_WSI = "1.2.840.10008.5.1.4.1.1.77.1.6"
 
 
@@ -84,16 +87,17 @@ def _group(highdicom: Any, codes: Any, number: int, label: str, rows: pd.DataFra
         number=number,
         uid=generate_uid(entropy_srcs=[series, label, points.tobytes().hex()]),
         label=label,
-        annotated_property_category=codes(*_MORPHOLOGY),
-        annotated_property_type=codes(label, _SCHEME, _MEANINGS[label]),
+        annotated_property_category=codes(*_STRUCTURE),
+        annotated_property_type=codes(*_NUCLEUS),
         graphic_type="POINT",
         graphic_data=[point[None] for point in points],
         algorithm_type="MANUAL",
         measurements=measured,
+        description=_MEANINGS[label],
     )
 
 
-def read(path: Path, facts: FieldFacts) -> pd.DataFrame:
+def read(path: Path, facts: FieldFacts, checks: Strict) -> pd.DataFrame:
     """Read points, and other shapes by the mean of their corners; the group's label is the label.
 
     Raises
@@ -112,14 +116,15 @@ def read(path: Path, facts: FieldFacts) -> pd.DataFrame:
         raise DatasetError(f"{path}: it is no DICOM file of annotations ({error}).") from error
     for group in groups:
         where = f"{path}, group {group.number}"
-        label = known_label(str(group.label), where)
         shapes = group.get_graphic_data(coordinate_type="2D")
         names, values, _units = group.get_measurements()
-        at = [column for column, name in enumerate(names) if name.value == _SCORE[0]]
+        at = [column for column, name in enumerate(names) if name.value in (_SCORE[0], _OWN_SCORE)]
         for number, corners in enumerate(shapes):
             x, y = np.asarray(corners, dtype=np.float64).reshape(-1, 2).mean(axis=0) - _HALF
             score = float(values[number, at[0]]) if at else math.nan
-            rows.append({"y_px": float(y), "x_px": float(x), "label": label, "score": score})
+            with checks.row():
+                label = known_label(str(group.label), where)
+                rows.append({"y_px": float(y), "x_px": float(x), "label": label, "score": score})
     return exchange_frame(rows)
 
 

@@ -16,7 +16,19 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DatasetError
-from .rows import FieldFacts, exchange_frame, known_id, known_label, place_number, read_text, records, stated_number
+from .rows import (
+    NO_PLACE,
+    BadRow,
+    FieldFacts,
+    Strict,
+    exchange_frame,
+    known_id,
+    known_label,
+    place_number,
+    read_text,
+    records,
+    stated_number,
+)
 
 _HALF = 0.5
 _COLORS = {"mitosis": [0, 158, 115], "mimic": [213, 94, 0], "unsure": [240, 228, 66]}
@@ -43,7 +55,7 @@ def write(figures: pd.DataFrame, facts: FieldFacts) -> str:
     return json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
-def read(path: Path, facts: FieldFacts) -> pd.DataFrame:
+def read(path: Path, facts: FieldFacts, checks: Strict) -> pd.DataFrame:
     """Read points, groups of points and outlines (their centroid) with a classification.
 
     Raises
@@ -53,23 +65,29 @@ def read(path: Path, facts: FieldFacts) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     for number, feature in enumerate(_features(path), start=1):
-        where = f"{path}, feature {number}"
-        properties = _dict(feature.get("properties"))
-        classification = properties.get("classification")
-        name = classification.get("name") if isinstance(classification, dict) else classification
-        if not isinstance(name, str):
-            raise DatasetError(f"{where}: it has no classification; give it mitosis, mimic or unsure.")
-        notes = _dict(properties.get("metadata"))
-        score = _score(properties.get("measurements"))
-        shared = {
-            **{note: str(notes.get(note, "")) for note in _NOTES},
-            "label": known_label(name, where),
-            "score": stated_number(score, where),
-        }
-        places = list(_places(feature.get("geometry"), where))
-        figure = known_id(feature.get("id", "")) if len(places) == 1 else ""
-        rows += [{**shared, "figure": figure, "y_px": y - _HALF, "x_px": x - _HALF} for y, x in places]
+        with checks.row():
+            rows += _figures(feature, f"{path}, feature {number}")
     return exchange_frame(rows)
+
+
+def _figures(feature: dict[str, Any], where: str) -> list[dict[str, Any]]:
+    """A row for each place that a feature stands for."""
+    properties = _dict(feature.get("properties"))
+    classification = properties.get("classification")
+    name = classification.get("name") if isinstance(classification, dict) else classification
+    if not isinstance(name, str):
+        raise BadRow(
+            f"{where}: it has no classification; give it mitosis, mimic or unsure.", "without a classification"
+        )
+    notes = _dict(properties.get("metadata"))
+    shared = {
+        **{note: str(notes.get(note, "")) for note in _NOTES},
+        "label": known_label(name, where),
+        "score": stated_number(_score(properties.get("measurements")), where),
+    }
+    places = list(_places(feature.get("geometry"), where))
+    figure = known_id(feature.get("id", "")) if len(places) == 1 else ""
+    return [{**shared, "figure": figure, "y_px": y - _HALF, "x_px": x - _HALF} for y, x in places]
 
 
 def _features(path: Path) -> list[dict[str, Any]]:
@@ -81,7 +99,9 @@ def _features(path: Path) -> list[dict[str, Any]]:
         content = content.get("features")
     elif isinstance(content, dict) and content.get("type") == "Feature":
         content = [content]
-    if not isinstance(content, list) or not all(isinstance(one, dict) and "geometry" in one for one in content):
+    if not isinstance(content, list) or not all(
+        isinstance(feature, dict) and "geometry" in feature for feature in content
+    ):
         raise DatasetError(f"{path}: it is no GeoJSON with features. In QuPath: File > Export objects as GeoJSON.")
     return content
 
@@ -94,13 +114,13 @@ def _places(geometry: object, where: str) -> Iterator[tuple[float, float]]:
         if kind == "Point":
             yield _pair(coordinates, where)
         elif kind == "MultiPoint":
-            yield from (_pair(one, where) for one in coordinates)  # type: ignore[union-attr]  # caught below
+            yield from (_pair(position, where) for position in coordinates)  # type: ignore[union-attr]  # caught below
         elif kind == "Polygon":
-            yield _centroid(np.array([_pair(one, where) for one in coordinates[0]]))  # type: ignore[index]
+            yield _centroid(np.array([_pair(position, where) for position in coordinates[0]]))  # type: ignore[index]
         else:
-            raise DatasetError(f"{where}: a {kind} is no place; points and outlines are.")
+            raise BadRow(f"{where}: a {kind} is no place; points and outlines are.", NO_PLACE)
     except (TypeError, IndexError, KeyError, ValueError) as error:
-        raise DatasetError(f"{where}: its coordinates are not those of a {kind}.") from error
+        raise BadRow(f"{where}: its coordinates are not those of a {kind}.", NO_PLACE) from error
 
 
 def _pair(pair: Any, where: str) -> tuple[float, float]:
@@ -123,7 +143,11 @@ def _centroid(ring: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[float, float
 def _score(measurements: object) -> object:
     """The score among measurements: a map in newer versions of QuPath, a list of pairs in older ones."""
     if isinstance(measurements, list):
-        pairs = {str(one.get("name")): one.get("value") for one in measurements if isinstance(one, dict)}
+        pairs = {
+            str(measurement.get("name")): measurement.get("value")
+            for measurement in measurements
+            if isinstance(measurement, dict)
+        }
         return pairs.get("score")
     return _dict(measurements).get("score")
 

@@ -14,7 +14,19 @@ from typing import Any
 import pandas as pd
 
 from ..errors import DatasetError
-from .rows import FieldFacts, exchange_frame, known_id, known_label, place_number, read_text, records, stated_number
+from .rows import (
+    NO_PLACE,
+    BadRow,
+    FieldFacts,
+    Strict,
+    exchange_frame,
+    known_id,
+    known_label,
+    place_number,
+    read_text,
+    records,
+    stated_number,
+)
 
 BOX_PX = 50.0
 
@@ -41,18 +53,18 @@ def _written(figures: pd.DataFrame, facts: FieldFacts, corners: bool) -> str:
     annotations = []
     for number, row in enumerate(records(figures), start=1):
         y, x = float(row["y_px"]), float(row["x_px"])
-        one: dict[str, Any] = {"id": number, "image_id": 1, "category_id": numbers[row["label"]]}
-        one["bbox"] = [x - half, y - half, *((x + half, y + half) if corners else (BOX_PX, BOX_PX))]
+        annotation: dict[str, Any] = {"id": number, "image_id": 1, "category_id": numbers[row["label"]]}
+        annotation["bbox"] = [x - half, y - half, *((x + half, y + half) if corners else (BOX_PX, BOX_PX))]
         if not corners:
-            one |= {"area": BOX_PX**2, "iscrowd": 0}
-        one |= {name: str(row[name]) for name in _NOTES if row[name]}
-        annotations.append(one if math.isnan(row["score"]) else {**one, "score": float(row["score"])})
+            annotation |= {"area": BOX_PX**2, "iscrowd": 0}
+        annotation |= {name: str(row[name]) for name in _NOTES if row[name]}
+        annotations.append(annotation if math.isnan(row["score"]) else {**annotation, "score": float(row["score"])})
     categories = [{"id": number, "name": name} for number, name in _NAMES.items()]
     content = {"images": [image], "categories": categories, "annotations": annotations}
     return json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
-def read(path: Path, facts: FieldFacts) -> pd.DataFrame:
+def read(path: Path, facts: FieldFacts, checks: Strict) -> pd.DataFrame:
     """Read the boxes of this field's image: the one of its file name, or the only one.
 
     Raises
@@ -75,30 +87,32 @@ def read(path: Path, facts: FieldFacts) -> pd.DataFrame:
     rows = []
     for number, box in enumerate(boxes, start=1):
         if box.get("image_id") == image:
-            where = f"{path}, annotation {number}"
-            top, left, bottom, right = _box(box.get("bbox"), corners, where)
-            number_of = str(box.get("category_id"))
-            name = names.get(number_of, f"category {number_of[:40]}")
-            rows.append(
-                {
-                    **{note: str(box.get(note, "")) for note in _NOTES},
-                    "figure": known_id(box.get("figure", "")),
-                    "y_px": (top + bottom) / 2,
-                    "x_px": (left + right) / 2,
-                    "label": known_label(name, where),
-                    "score": stated_number(box.get("score"), where),
-                }
-            )
+            with checks.row():
+                rows.append(_figure(box, names, corners, f"{path}, annotation {number}"))
     return exchange_frame(rows)
 
 
+def _figure(box: dict[str, Any], names: dict[str, str], corners: bool, where: str) -> dict[str, Any]:
+    """The row of one box."""
+    top, left, bottom, right = _box(box.get("bbox"), corners, where)
+    number = str(box.get("category_id"))
+    return {
+        **{note: str(box.get(note, "")) for note in _NOTES},
+        "figure": known_id(box.get("figure", "")),
+        "y_px": (top + bottom) / 2,
+        "x_px": (left + right) / 2,
+        "label": known_label(names.get(number, f"category {number[:40]}"), where),
+        "score": stated_number(box.get("score"), where),
+    }
+
+
 def _records(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(one, dict) for one in value)
+    return isinstance(value, list) and all(isinstance(record, dict) for record in value)
 
 
 def _image(path: Path, images: list[dict[str, Any]], facts: FieldFacts) -> Any:
     stem = Path(facts.file_name).stem
-    fitting = [one for one in images if Path(str(one.get("file_name", "")).replace("\\", "/")).stem == stem]
+    fitting = [image for image in images if Path(str(image.get("file_name", "")).replace("\\", "/")).stem == stem]
     chosen = fitting if len(fitting) == 1 else images
     if len(chosen) != 1:
         raise DatasetError(f"{path}: none of its {len(images)} images is named '{facts.file_name}'.")
@@ -109,7 +123,7 @@ def _names(categories: Any) -> dict[str, str]:
     """Names of the categories; MIDOG's own numbers where the file does not say."""
     if not _records(categories):
         return {str(number): name for number, name in _CATEGORIES.items()}
-    return {str(one.get("id")): str(one.get("name", "")) for one in categories}
+    return {str(category.get("id")): str(category.get("name", "")) for category in categories}
 
 
 def _corners(box: Any) -> bool:
@@ -121,7 +135,7 @@ def _corners(box: Any) -> bool:
 
 def _box(box: Any, corners: bool, where: str) -> tuple[float, float, float, float]:
     if not isinstance(box, list) or len(box) != 4:
-        raise DatasetError(f"{where}: its box is not four numbers.")
+        raise BadRow(f"{where}: its box is not four numbers.", NO_PLACE)
     left, top, right, bottom = (place_number(value, where) for value in box)
     if not corners:
         right, bottom = left + right, top + bottom

@@ -15,7 +15,21 @@ from ..datasets.rows import read_rows, read_table
 from ..errors import DatasetError
 from ..tables import plain_cell
 from .exchange_csv import cell
-from .rows import FieldFacts, exchange_frame, known_id, known_label, place_number, read_text, records, stated_number
+from .rows import (
+    NO_PLACE,
+    TORN,
+    BadRow,
+    FieldFacts,
+    Strict,
+    exchange_frame,
+    known_id,
+    known_label,
+    place_number,
+    read_text,
+    records,
+    stated_number,
+    torn_lines,
+)
 
 _NOTES = ("figure", "label", "phase", "reader", "source", "score", "time")
 _ANSWERS = {"mitosis": "mitotic figure", "mimic": "non-mitotic figure", "unsure": "unsure"}
@@ -30,7 +44,7 @@ def write_napari(figures: pd.DataFrame, facts: FieldFacts) -> str:
     return _lines([["index", "axis-0", "axis-1", *_NOTES], *rows])
 
 
-def read_napari(path: Path, facts: FieldFacts) -> pd.DataFrame:
+def read_napari(path: Path, facts: FieldFacts, checks: Strict) -> pd.DataFrame:
     """Read points that napari wrote; without a column ``label`` all are mitoses.
 
     Raises
@@ -39,21 +53,22 @@ def read_napari(path: Path, facts: FieldFacts) -> pd.DataFrame:
         Naming the line and what is wrong in it.
     """
     rows = []
-    for line, cells in read_table(path, ("axis-0", "axis-1")):
+    for line, cells in read_table(path, ("axis-0", "axis-1"), torn_lines(checks)):
         where = f"{path}, line {line}"
         if "axis-2" in cells:
             raise DatasetError(f"{path}: its points have more than two axes.")
         texts = {name: plain_cell(cells.get(name, "")) for name in _NOTES}
-        rows.append(
-            {
-                **texts,
-                "figure": known_id(texts["figure"]),
-                "y_px": place_number(cells["axis-0"], where),
-                "x_px": place_number(cells["axis-1"], where),
-                "label": known_label(texts["label"] or "mitosis", where),
-                "score": stated_number(texts["score"], where),
-            }
-        )
+        with checks.row():
+            rows.append(
+                {
+                    **texts,
+                    "figure": known_id(texts["figure"]),
+                    "y_px": place_number(cells["axis-0"], where),
+                    "x_px": place_number(cells["axis-1"], where),
+                    "label": known_label(texts["label"] or "mitosis", where),
+                    "score": stated_number(texts["score"], where),
+                }
+            )
     return exchange_frame(rows)
 
 
@@ -65,7 +80,7 @@ def write_icpr2014(figures: pd.DataFrame, facts: FieldFacts) -> str:
     )  # fmt: skip
 
 
-def read_icpr2014(path: Path, facts: FieldFacts) -> pd.DataFrame:
+def read_icpr2014(path: Path, facts: FieldFacts, checks: Strict) -> pd.DataFrame:
     """Read such a file; all of it are mitoses, or mimics where its name ends with ``_not_mitosis``.
 
     Raises
@@ -75,11 +90,8 @@ def read_icpr2014(path: Path, facts: FieldFacts) -> pd.DataFrame:
     """
     label = "mimic" if path.stem.endswith("_not_mitosis") else "mitosis"
     rows = []
-    for line, cells in _numbers(path, (2, 3), "x,y,confidence"):
-        confidence = cells[2] if len(cells) > 2 else 1.0
-        if not 0 <= confidence <= 1:
-            raise DatasetError(f"{path}, line {line}: the confidence {confidence:g} is not between 0 and 1.")
-        rows.append({"y_px": cells[1], "x_px": cells[0], "label": label, "score": confidence})
+    for _, cells in _numbers(path, (2, 3), "x,y,confidence", checks):
+        rows.append({"y_px": cells[1], "x_px": cells[0], "label": label, "score": cells[2] if len(cells) > 2 else 1.0})
     return exchange_frame(rows)
 
 
@@ -88,7 +100,7 @@ def write_tupac16(figures: pd.DataFrame, facts: FieldFacts) -> str:
     return _lines([[_place(row["y_px"]), _place(row["x_px"])] for row in records(figures)])
 
 
-def read_tupac16(path: Path, facts: FieldFacts) -> pd.DataFrame:
+def read_tupac16(path: Path, facts: FieldFacts, checks: Strict) -> pd.DataFrame:
     """Read such a file.
 
     Raises
@@ -96,7 +108,8 @@ def read_tupac16(path: Path, facts: FieldFacts) -> pd.DataFrame:
     DatasetError
         Naming the line and what is wrong in it.
     """
-    return exchange_frame([{"y_px": y, "x_px": x, "label": "mitosis"} for _, (y, x) in _numbers(path, (2,), "row,col")])
+    lines = _numbers(path, (2,), "row,col", checks)
+    return exchange_frame([{"y_px": y, "x_px": x, "label": "mitosis"} for _, (y, x) in lines])
 
 
 def write_answer(figures: pd.DataFrame, facts: FieldFacts) -> str:
@@ -120,7 +133,7 @@ def write_answer(figures: pd.DataFrame, facts: FieldFacts) -> str:
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
-def read_answer(path: Path, facts: FieldFacts) -> pd.DataFrame:
+def read_answer(path: Path, facts: FieldFacts, checks: Strict) -> pd.DataFrame:
     """Read such an answer.
 
     Raises
@@ -138,18 +151,18 @@ def read_answer(path: Path, facts: FieldFacts) -> pd.DataFrame:
     mm = _mm_per_px(facts)
     rows = []
     for number, point in enumerate(points, start=1):
-        where = f"{path}, point {number}"
-        place = point.get("point")
-        if not isinstance(place, list) or len(place) not in (2, 3):
-            raise DatasetError(f"{where}: its place is not x, y and z.")
-        rows.append(
-            {
-                "y_px": place_number(place[1], where) / mm,
-                "x_px": place_number(place[0], where) / mm,
-                "label": known_label(str(point.get("name", "")), where),
-                "score": stated_number(point.get("probability"), where),
-            }
-        )
+        where, place = f"{path}, point {number}", point.get("point")
+        with checks.row():
+            if not isinstance(place, list) or len(place) not in (2, 3):
+                raise BadRow(f"{where}: its place is not x, y and z.", NO_PLACE)
+            rows.append(
+                {
+                    "y_px": place_number(place[1], where) / mm,
+                    "x_px": place_number(place[0], where) / mm,
+                    "label": known_label(str(point.get("name", "")), where),
+                    "score": stated_number(point.get("probability"), where),
+                }
+            )
     return exchange_frame(rows)
 
 
@@ -159,15 +172,16 @@ def _mm_per_px(facts: FieldFacts) -> float:
     return facts.mpp / 1000
 
 
-def _numbers(path: Path, counts: tuple[int, ...], what: str) -> list[tuple[int, list[float]]]:
+def _numbers(path: Path, counts: tuple[int, ...], what: str, checks: Strict) -> list[tuple[int, list[float]]]:
     """Lines of numbers without a header."""
-    found = []
+    rows = []
     for line, cells in read_rows(path):
         where = f"{path}, line {line}"
-        if len(cells) not in counts:
-            raise DatasetError(f"{where}: {len(cells)} cells, not {what}.")
-        found.append((line, [place_number(cell, where) for cell in cells]))
-    return found
+        with checks.row():
+            if len(cells) not in counts:
+                raise BadRow(f"{where}: {len(cells)} cells, not {what}.", TORN)
+            rows.append((line, [place_number(cell, where) for cell in cells]))
+    return rows
 
 
 def _place(value: float) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from ..errors import DatasetError
-from .rows import FieldFacts, exchange_frame, known_id, known_label, place_number, records, stated_number
+from .rows import FieldFacts, Strict, exchange_frame, known_id, known_label, place_number, records, stated_number
 
 _NOTES = ("phase", "source", "time")
 _CLASSES = {"mitosis": "Mitotic figure", "mimic": "Mitotic figure look-alike", "unsure": "unsure"}
@@ -83,7 +83,7 @@ def _insert(database: sqlite3.Connection, uid: int, row: dict[str, Any], label: 
     database.execute("INSERT INTO Annotations_label (person, class, annoId) VALUES (?, ?, ?)", (person, label, uid))
 
 
-def read(path: Path, facts: FieldFacts) -> pd.DataFrame:
+def read(path: Path, facts: FieldFacts, checks: Strict) -> pd.DataFrame:
     """Read spots, and boxes and circles by their centre, of this field's slide: that of its file name, or the only one.
 
     The class is the one on which all people agreed, else the first person's.
@@ -101,12 +101,12 @@ def read(path: Path, facts: FieldFacts) -> pd.DataFrame:
             copy = Path(folder) / "copy.sqlite"
             copy.write_bytes(path.read_bytes())
             with contextlib.closing(sqlite3.connect(copy)) as database:
-                return _rows(database, path, facts)
+                return _rows(database, path, facts, checks)
     except (sqlite3.Error, OverflowError) as error:
         raise DatasetError(f"{path}: it is no database of SlideRunner ({error}).") from error
 
 
-def _rows(database: sqlite3.Connection, path: Path, facts: FieldFacts) -> pd.DataFrame:
+def _rows(database: sqlite3.Connection, path: Path, facts: FieldFacts, checks: Strict) -> pd.DataFrame:
     slide = _slide(database, path, facts)
     query = """
         SELECT a.uid, a.guid, a.type, a.description, c.name, p.name,
@@ -122,17 +122,18 @@ def _rows(database: sqlite3.Connection, path: Path, facts: FieldFacts) -> pd.Dat
     for uid, guid, _, description, label, person, x, y in database.execute(query, (slide, _SPOT, _AREA, _CIRCLE)):
         where = f"{path}, annotation {uid}"
         notes = _notes(description)
-        rows.append(
-            {
-                **{name: str(notes.get(name, "")) for name in _NOTES},
-                "reader": str(person or ""),
-                "figure": known_id(guid or ""),
-                "y_px": place_number(y, where),
-                "x_px": place_number(x, where),
-                "label": known_label(str(label or ""), where),
-                "score": stated_number(notes.get("score"), where),
-            }
-        )
+        with checks.row():
+            rows.append(
+                {
+                    **{name: str(notes.get(name, "")) for name in _NOTES},
+                    "reader": str(person or ""),
+                    "figure": known_id(guid or ""),
+                    "y_px": place_number(y, where),
+                    "x_px": place_number(x, where),
+                    "label": known_label(str(label or ""), where),
+                    "score": stated_number(notes.get("score"), where),
+                }
+            )
     return exchange_frame(rows)
 
 

@@ -15,7 +15,19 @@ from xml.etree import ElementTree as XML
 import pandas as pd
 
 from ..errors import DatasetError
-from .rows import FieldFacts, exchange_frame, known_id, known_label, place_number, read_text, records, stated_number
+from .rows import (
+    NO_PLACE,
+    BadRow,
+    FieldFacts,
+    Strict,
+    exchange_frame,
+    known_id,
+    known_label,
+    place_number,
+    read_text,
+    records,
+    stated_number,
+)
 
 _HALF = 0.5
 _NOTES = ("figure", "phase", "reader", "source", "time")
@@ -42,7 +54,7 @@ def write_asap(figures: pd.DataFrame, facts: FieldFacts) -> str:
     return _text(root)
 
 
-def read_asap(path: Path, facts: FieldFacts) -> pd.DataFrame:
+def read_asap(path: Path, facts: FieldFacts, checks: Strict) -> pd.DataFrame:
     """Read dots, and outlines by the mean of their corners; the group is the label.
 
     Raises
@@ -52,10 +64,11 @@ def read_asap(path: Path, facts: FieldFacts) -> pd.DataFrame:
     """
     root = _root(path, "ASAP_Annotations", "ASAP")
     rows = []
-    for number, one in enumerate(root.iterfind("Annotations/Annotation"), start=1):
+    for number, annotation in enumerate(root.iterfind("Annotations/Annotation"), start=1):
         where = f"{path}, annotation {number}"
-        corners = [_pair(corner, where) for corner in one.iterfind("Coordinates/Coordinate")]
-        rows.append(_row(one.attrib, one.get("PartOfGroup", ""), _mean(corners, where), where))
+        with checks.row():
+            corners = [_pair(corner, where) for corner in annotation.iterfind("Coordinates/Coordinate")]
+            rows.append(_row(annotation.attrib, annotation.get("PartOfGroup", ""), _mean(corners, where), where))
     return exchange_frame(rows)
 
 
@@ -81,7 +94,7 @@ def write_imagescope(figures: pd.DataFrame, facts: FieldFacts) -> str:
     return _text(root)
 
 
-def read_imagescope(path: Path, facts: FieldFacts) -> pd.DataFrame:
+def read_imagescope(path: Path, facts: FieldFacts, checks: Strict) -> pd.DataFrame:
     """Read circles, boxes, pointers and outlines; the name of the layer, or the region's text, is the label.
 
     Raises
@@ -91,9 +104,11 @@ def read_imagescope(path: Path, facts: FieldFacts) -> pd.DataFrame:
     """
     root = _root(path, "Annotations", "ImageScope")
     rows: list[tuple[int, dict[str, Any]]] = []
-    for layer in root.iterfind("Annotation"):
-        for region in layer.iterfind("Regions/Region"):
-            where = f"{path}, region {len(rows) + 1}"
+    layers = root.iterfind("Annotation")
+    regions = ((layer, region) for layer in layers for region in layer.iterfind("Regions/Region"))
+    for number, (layer, region) in enumerate(regions, start=1):
+        where = f"{path}, region {number}"
+        with checks.row():
             corners = [_pair(corner, where) for corner in region.iterfind("Vertices/Vertex")]
             if region.get("Type") == "3":  # a pointer: the first corner is its head
                 corners = corners[:1]
@@ -130,7 +145,7 @@ def _pair(corner: XML.Element, where: str) -> tuple[float, float]:
 
 def _mean(corners: list[tuple[float, float]], where: str) -> tuple[float, float]:
     if not corners:
-        raise DatasetError(f"{where}: it has no coordinates.")
+        raise BadRow(f"{where}: it has no coordinates.", NO_PLACE)
     return sum(y for y, _ in corners) / len(corners), sum(x for _, x in corners) / len(corners)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ EXCHANGE_COLUMNS: tuple[str, ...] = (
 )
 """Id, centre in field pixels, label, phase, reader, source, score in [0, 1], time (UTC, ISO 8601)."""
 
+NO_NUMBER, NO_PLACE, TORN = "with what is no number", "without a place", "of another number of cells"
 _NUMBERS = frozenset({"y_px", "x_px", "score"})
 _ID = re.compile(r"[0-9a-f]{32}")
 _SYNONYMS = {
@@ -34,6 +38,66 @@ _SYNONYMS = {
     "mitotic figure look-alike": "mimic",
     "non-mitosis": "mimic",
 }
+
+
+class BadRow(DatasetError):
+    """One row of a file that cannot be used.
+
+    Attributes
+    ----------
+    kind : str
+        What is wrong with it, to be counted: "of an unknown label".
+    """
+
+    def __init__(self, text: str, kind: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+class Strict:
+    """What becomes of rows that cannot be used: the first one refuses the whole file."""
+
+    @contextmanager
+    def row(self) -> Iterator[None]:
+        """Within this one row is made."""
+        yield
+
+
+class Lenient(Strict):
+    """Rows that cannot be used are left out, and counted by what is wrong with them.
+
+    Attributes
+    ----------
+    dropped : Counter of str
+    """
+
+    def __init__(self) -> None:
+        self.dropped: Counter[str] = Counter()
+
+    @contextmanager
+    def row(self) -> Iterator[None]:
+        """Within this one row is made; it is left out where that fails."""
+        try:
+            yield
+        except BadRow as error:
+            self.dropped[error.kind] += 1
+
+    def words(self) -> str:
+        """How many were left out, and why; nothing where none was."""
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.dropped.items()))
+        return f"{self.dropped.total()} left out: {kinds}." if kinds else ""
+
+
+def torn_lines(checks: Strict) -> Callable[[str], None] | None:
+    """What `read_table` is to do with lines of another number of cells."""
+    if not isinstance(checks, Lenient):
+        return None
+
+    def count(told: str) -> None:
+        with checks.row():
+            raise BadRow(told, TORN)
+
+    return count
 
 
 @dataclass(frozen=True)
@@ -96,7 +160,7 @@ def known_label(text: str, where: str) -> str:
     name = text.strip().lower()
     label = _SYNONYMS.get(name, name)
     if label not in ("mitosis", "mimic", "unsure"):
-        raise DatasetError(f"{where}: the label '{text[:40]}' is none of mitosis, mimic, unsure.")
+        raise BadRow(f"{where}: the label '{text[:40]}' is none of mitosis, mimic, unsure.", "of an unknown label")
     return label
 
 
@@ -119,9 +183,9 @@ def stated_number(value: object, where: str) -> float:
     try:
         number = float(value)  # type: ignore[arg-type]  # that is what is asked
     except (TypeError, ValueError, OverflowError):
-        raise DatasetError(f"{where}: '{str(value)[:40]}' is not a number.") from None
+        raise BadRow(f"{where}: '{str(value)[:40]}' is not a number.", NO_NUMBER) from None
     if isinstance(value, bool) or not np.isfinite(number):
-        raise DatasetError(f"{where}: '{str(value)[:40]}' is not a finite number.")
+        raise BadRow(f"{where}: '{str(value)[:40]}' is not a finite number.", NO_NUMBER)
     return number
 
 
@@ -135,7 +199,7 @@ def place_number(value: object, where: str) -> float:
     """
     number = stated_number(value, where)
     if np.isnan(number):
-        raise DatasetError(f"{where}: a coordinate is missing.")
+        raise BadRow(f"{where}: a coordinate is missing.", NO_PLACE)
     return number
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +35,18 @@ def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise DatasetError(f"{path}: it cannot be read as CSV ({error})") from error
 
 
-def read_table(path: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
+def read_table(
+    path: Path, required: tuple[str, ...], torn: Callable[[str], None] | None = None
+) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield (line number, cells by lower-case column name) of a CSV file with a header.
+
+    Parameters
+    ----------
+    path : Path
+    required : tuple of str
+        Columns that must be there.
+    torn : callable, optional
+        Told of each line with another number of cells, which is left out then.
 
     Raises
     ------
@@ -52,7 +62,11 @@ def read_table(path: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dic
                 raise DatasetError(f"{path}, line {line}: the header has no column '{missing[0]}'")
             continue
         if len(cells) != len(header):
-            raise DatasetError(f"{path}, line {line}: {len(cells)} cells, but the header has {len(header)}")
+            told = f"{path}, line {line}: {len(cells)} cells, but the header has {len(header)}"
+            if torn is None:
+                raise DatasetError(told)
+            torn(told)
+            continue
         yield line, dict(zip(header, cells, strict=True))
     if header is None:
         raise DatasetError(f"{path}: the file is empty")

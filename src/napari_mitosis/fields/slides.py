@@ -113,8 +113,8 @@ class SlidePixels(LazyPixels):
             raise FieldError(
                 self.path, f"{x1 - x0} x {y1 - y0} px are too many at once; read a region, or a lower level"
             )
-        full, own = self._header["sizes"][0], self._header["sizes"][self.level]
-        corner = (round(x0 * full[1] / own[1]), round(y0 * full[0] / own[0]))
+        full, shown = self._header["sizes"][0], self._header["sizes"][self.level]
+        corner = (round(x0 * full[1] / shown[1]), round(y0 * full[0] / shown[0]))
         file = self._file or SlideFile(self.path)
         region = file.ask(lambda slide: slide.read_region(corner, self.level, (x1 - x0, y1 - y0)))
         return _on_white(np.asarray(region))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from napari.utils.theme import get_theme
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QWidget
 
 READABLE = 4.5
 """Least contrast of text (WCAG AA)."""
@@ -38,16 +38,31 @@ def readable(colour: str, ground: QColor) -> str:
     return made.name()
 
 
+def tinted(colour: str, widget: QWidget) -> str:
+    """The colour as it can be read on the ground of a widget."""
+    return readable(colour, widget.palette().window().color())
+
+
+def name_as(widget: QWidget, name: str) -> None:
+    """Give a widget the look of this name: ``faint``, ``amber``, ``error``."""
+    if widget.objectName() != name:
+        widget.setObjectName(name)
+        style = widget.style()
+        if style is not None:
+            style.polish(widget)
+
+
 def style_for(theme_id: str) -> str:
     """The style sheet for one of napari's themes."""
     theme = get_theme(theme_id)
     ground = QColor(*theme.background.as_rgb_tuple()[:3])
-    faint, amber, red = (readable(colour, ground) for colour in ("#9aa3b2", AMBER, RED))
+    faint, amber, red, good = (readable(colour, ground) for colour in ("#9aa3b2", AMBER, RED, "#00c853"))
     points = QApplication.font().pointSizeF()
     return f"""
 QLabel#faint {{ color: {faint}; }}
 QLabel#section {{ color: {faint}; font-weight: bold; padding-top: 2px; }}
-QLabel#amber {{ color: {amber}; }}
+QLabel#amber, QLabel#said {{ color: {amber}; }}
+QLabel#good {{ color: {good}; font-weight: bold; }}
 QLabel#error {{ color: {red}; }}
 QLabel#card {{ background: rgba(127, 127, 127, 28); border-radius: 4px; padding: 5px; }}
 QFrame#summary {{ background: rgba(0, 200, 83, 26); border: 1px solid rgba(0, 200, 83, 90); border-radius: 5px; }}

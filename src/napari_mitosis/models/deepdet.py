@@ -95,9 +95,9 @@ class DeepDet(RPN):
         images = torch.zeros(len(regions), dtype=torch.long, device=regions.device)
         logits, moved = self.classify(features, regions, images)
         score = logits.softmax(dim=1)[:, 1]
-        found = clip(decode(moved * moved.new_tensor(BOX_STDS), regions), shape)
-        kept = nms(found, score, self.options.final_iou)
-        return torch.cat([self.from_trunk(found[kept]), score[kept, None]], dim=1)
+        boxes = clip(decode(moved * moved.new_tensor(BOX_STDS), regions), shape)
+        kept = nms(boxes, score, self.options.final_iou)
+        return torch.cat([self.from_trunk(boxes[kept]), score[kept, None]], dim=1)
 
 
 class CompactDeepDet(DeepDet):

@@ -159,13 +159,13 @@ def _elsewhere(
     rng: np.random.Generator,
 ) -> list[NDArray[np.float64]]:
     """Up to `count` random places that are known and far from any mitosis."""
-    found = []
+    places = []
     for place in rng.uniform(0, np.array(shape) - 1, (8 * count, 2)):
         if len(points) and np.linalg.norm(points - place, axis=1).min() < _FAR_PX:
             continue
         if unknown is not None and unknown[int(place[0]), int(place[1])]:
             continue
-        found.append(place)
-        if len(found) == count:
+        places.append(place)
+        if len(places) == count:
             break
-    return found
+    return places

@@ -175,10 +175,10 @@ def window_loss(
 
 def _is_mitosis(points: NDArray[np.float64], y: NDArray[np.int64], x: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Whether the pixels (y, x) of a grid are closer than `POSITIVE_PX` to one of `points`."""
-    found = np.zeros((len(y), len(x)), dtype=bool)
+    near = np.zeros((len(y), len(x)), dtype=bool)
     for py, px in points:
-        found |= (y[:, None] - py) ** 2 + (x[None, :] - px) ** 2 < POSITIVE_PX**2
-    return found
+        near |= (y[:, None] - py) ** 2 + (x[None, :] - px) ** 2 < POSITIVE_PX**2
+    return near
 
 
 @register("idsia")

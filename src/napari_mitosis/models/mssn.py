@@ -338,11 +338,11 @@ def _other_nuclei(pixels: Tensor, labels: Tensor, rng: np.random.Generator) -> l
     """Of some background cells of each image the darkest: (image, y, x)."""
     cells = (labels.shape[1] * STRIDE, labels.shape[2] * STRIDE)
     dark = F.avg_pool2d(pixels[:, :, : cells[0], : cells[1]].mean(dim=1, keepdim=True), STRIDE)[:, 0].cpu().numpy()
-    found = []
+    nuclei = []
     for i, label in enumerate(labels.cpu().numpy()):
         places = np.argwhere(label == BACKGROUND)
         if len(places):
             drawn = places[rng.integers(len(places), size=8)]
             y, x = drawn[np.argmin(dark[i][drawn[:, 0], drawn[:, 1]])]
-            found.append((i, (float(y) + 0.5) * STRIDE - 0.5, (float(x) + 0.5) * STRIDE - 0.5))
-    return found
+            nuclei.append((i, (float(y) + 0.5) * STRIDE - 0.5, (float(x) + 0.5) * STRIDE - 0.5))
+    return nuclei

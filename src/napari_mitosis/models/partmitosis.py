@@ -78,9 +78,9 @@ class CompactPartMitosis(nn.Module):
 
     def start_from_segmitos(self) -> None:
         """Give the strong branch the trunk and decoder that the concentric branch holds."""
-        own = self.strong.state_dict()
-        given = {key: value for key, value in self.concentric.state_dict().items() if key in own}
-        self.strong.load_state_dict({key: given[key].clone() for key in own})
+        expected = self.strong.state_dict()
+        given = {key: value for key, value in self.concentric.state_dict().items() if key in expected}
+        self.strong.load_state_dict({key: given[key].clone() for key in expected})
 
     def strong_logits(self, x: Tensor) -> Tensor:
         """The strong branch alone, (N, 2, H/4, W/4)."""

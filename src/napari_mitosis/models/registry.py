@@ -184,19 +184,19 @@ def registered() -> dict[str, DetectorClass]:
     stays with its first owner.
     """
     package = importlib.import_module(__package__)
-    found: dict[str, DetectorClass] = {}
+    by_name: dict[str, DetectorClass] = {}
     for info in pkgutil.iter_modules(package.__path__):
-        found |= _classes(importlib.import_module(f"{__package__}.{info.name}"))
+        by_name |= _classes(importlib.import_module(f"{__package__}.{info.name}"))
     for point in sorted(metadata.entry_points(group=ENTRY_POINTS)):
         try:
             classes = _classes(importlib.import_module(point.module))
         except Exception as error:  # whatever is wrong with one package, the other detectors work
             _log.warning("detectors of %s are left out: %s: %s", point.module, type(error).__name__, error)
             continue
-        for name in classes.keys() & found.keys():
+        for name in classes.keys() & by_name.keys():
             _log.warning("there is a detector '%s' already; that of %s is left out", name, point.module)
-        found = classes | found
-    return dict(sorted(found.items()))
+        by_name = classes | by_name
+    return dict(sorted(by_name.items()))
 
 
 def _classes(module: ModuleType) -> dict[str, DetectorClass]:
@@ -273,7 +273,7 @@ def installed(folder: Path | None = None) -> list[tuple[ModelCard, Path]]:
     """
     shipped = Path(str(resources.files("napari_mitosis") / "weights"))
     places = [shipped, user_folder()] if folder is None else [folder]
-    found = []
+    versions = []
     for place in places:
         cards, strays = cards_in(place)
         for stray in strays:
@@ -281,15 +281,15 @@ def installed(folder: Path | None = None) -> list[tuple[ModelCard, Path]]:
         for path, card in cards:
             weights = path.with_suffix(".safetensors")
             if weights.is_file() or card.members:
-                found.append((card, weights))
-    single = [card for card, _ in found if not card.members]
+                versions.append((card, weights))
+    single = [card for card, _ in versions if not card.members]
     known = {card.name for card in single}
     adopted = read_adopted(folder or user_folder())
     preferred = {
         card.detector: card for card in sorted(single, key=lambda card: _preference(card, adopted.get(card.detector)))
     }
     chains = [(card, shipped / f"{card.detector}.safetensors") for card in preset_cards(preferred)]
-    return [*((card, path) for card, path in found if _needed(card) <= known), *chains]
+    return [*((card, path) for card, path in versions if _needed(card) <= known), *chains]
 
 
 def _preference(card: ModelCard, adopted: Sequence[str] | None) -> tuple[bool, bool, tuple[tuple[int, str], ...]]:

@@ -216,9 +216,9 @@ class RPN(nn.Module):
     def detect(self, outputs: tuple[Tensor, Tensor, Tensor, Tensor], shape: tuple[int, int]) -> Tensor:
         """`boxes` from what the network gave for one image of `shape` (H, W)."""
         _, logits, offsets, anchors = outputs
-        found = self.proposals(logits[0], offsets[0], anchors, (shape[0] * self.zoom, shape[1] * self.zoom))
-        kept = nms(found[:, :4], found[:, 4], self.options.final_iou)
-        return torch.cat([self.from_trunk(found[kept, :4]), found[kept, 4:]], dim=1)
+        boxes = self.proposals(logits[0], offsets[0], anchors, (shape[0] * self.zoom, shape[1] * self.zoom))
+        kept = nms(boxes[:, :4], boxes[:, 4], self.options.final_iou)
+        return torch.cat([self.from_trunk(boxes[kept, :4]), boxes[kept, 4:]], dim=1)
 
 
 class CompactRPN(RPN):

@@ -110,7 +110,7 @@ class CompareDock(Page):
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.setToolTip("A row for each figure, with its probability by each detector. Click one to go there.")
         self.message.setWordWrap(True)
-        self.message.setStyleSheet("color: #ff8a80;")
+        self.message.setObjectName("error")
         self.run_button.clicked.connect(self.run)
         self.cancel_button.clicked.connect(self.cancel)
         self.table.currentCellChanged.connect(lambda row, *_: self.go(row))

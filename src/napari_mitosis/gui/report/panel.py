@@ -10,7 +10,8 @@ import numpy as np
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QLabel, QVBoxLayout, QWidget
 
-from ...annotations.exchange import FORMATS, FieldFacts
+from ...annotations.exchange import FORMATS, FieldFacts, Lenient, Strict, add_read
+from ...annotations.notebook import Notebook
 from ...cases.places import Place
 from ...cases.report import ReportOptions
 from ...errors import MitosisError
@@ -20,12 +21,19 @@ from ..desk import Desk
 from ..errand import Errand
 from ..places import look_at
 from .area import AreaChoice
+from .case_box import CaseBox
 from .numbers import Numbers
-from .parts import CaseBox, HotspotBox, OutBox
+from .parts import HotspotBox, OutBox
 from .printing import print_pdf
-from .work import Found, adding, exporting, finding, lone_case, reporting, seeking
+from .work import Found, adding, exporting, finding, importing, lone_case, picturing, reporting, seeking
 
 ChooseFile = Callable[[QWidget, str, str, str], str]
+
+
+def pick_file(parent: QWidget) -> str:
+    """Ask what to read; nothing when the reader changed their mind."""
+    suffixes = " ".join(sorted({f"*{one.suffix}" for one in FORMATS.values()}))
+    return str(QFileDialog.getOpenFileName(parent, "Annotations of this field", "", f"Annotations ({suffixes})")[0])
 
 
 def choose_file(parent: QWidget, title: str, start: str, kinds: str) -> str:
@@ -41,6 +49,8 @@ class ReportPanel(QWidget):
     desk : Desk
     choose : callable, optional
         Asks for the name of a file to write.
+    pick : callable, optional
+        Asks for a file to read.
 
     Attributes
     ----------
@@ -48,12 +58,15 @@ class ReportPanel(QWidget):
         The count of the open fields and of the case.
     """
 
-    def __init__(self, desk: Desk, choose: ChooseFile = choose_file) -> None:
+    def __init__(
+        self, desk: Desk, choose: ChooseFile = choose_file, pick: Callable[[QWidget], str] = pick_file
+    ) -> None:
         super().__init__()
         self.desk = desk
         self.count = case_count_of(desk)
         self.live = self.count.live
-        self._choose = choose
+        self._choose, self._pick = choose, pick
+        self._target_book: Notebook | None = None
         self._found = Found([], None)
         self._errands: list[Errand] = []
         self._sought_key = self._paper = ""
@@ -78,11 +91,14 @@ class ReportPanel(QWidget):
         self.numbers.convention_chosen.connect(self.count.set_convention)
         self.numbers.next_wanted.connect(self._go_on)
         self.case_box.added.connect(self._add)
+        self.case_box.all_added.connect(self._add_all)
+        self.case_box.field_chosen.connect(self._go_to)
         self.case_box.chosen.connect(self._case_chosen)
         self.case_box.scope_changed.connect(lambda: self.count.set_whole_case(self.case_box.whole_case))
         self.area.told.connect(self._tell)
         self.hotspot_box.wanted.connect(self._seek)
         self.out_box.export_wanted.connect(self._export)
+        self.out_box.import_wanted.connect(self._import)
         self.out_box.report_wanted.connect(self._report)
 
     # ------------------------------------------------------------------ what is counted
@@ -110,6 +126,7 @@ class ReportPanel(QWidget):
         notebook = self.desk.notebook(key) if key is not None else None
         self.area.show_area(notebook)
         self.case_box.show_field(notebook.marks.case if notebook is not None else "", notebook is not None)
+        self.case_box.show_detected(self.count.detected)
         for part in (self.hotspot_box, self.out_box):
             part.setEnabled(bool(counted) and not self._errands)
 
@@ -144,6 +161,9 @@ class ReportPanel(QWidget):
     def _case_read(self, found: Found) -> None:
         self._found = found
         self.case_box.show_case(found.names, found.case)
+        for field in found.case.fields if found.case is not None else ():
+            if field.digest in self.case_box.without_picture():
+                self._start(picturing(field), lambda drawn: self.case_box.show_picture(*drawn))
         self.count.set_case(found.case.fields if found.case is not None else ())
 
     def _add(self, name: str) -> None:
@@ -152,9 +172,26 @@ class ReportPanel(QWidget):
         if notebook is not None and journal is not None:
             self._start(adding(journal, name, [notebook.field], self.desk.reader), self._added)
 
+    def _add_all(self, name: str) -> None:
+        """Put all open fields into a case."""
+        fields, journal = [self.desk.session[key].field for key in self.desk.session], self.desk.journal
+        if journal is not None:
+            self._start(adding(journal, name, fields, self.desk.reader), self._added)
+
+    def _go_to(self, digest: str) -> None:
+        """Look at a field of the case, if it is open."""
+        for key in self.desk.session:
+            notebook = self.desk.notebooks.known(key)
+            if notebook is not None and notebook.field.digest == digest:
+                self.desk.fields.choose(str(key))
+                return
+        self._tell("This field is not open: open its file in Fields.")
+
     def _added(self, found: Found) -> None:
-        if self.desk.current is not None:
-            self.desk.current.refresh()
+        for key in self.desk.session:
+            notebook = self.desk.notebooks.known(key)
+            if notebook is not None:
+                notebook.refresh()
         self._case_read(found)
 
     # ------------------------------------------------------------------ hotspot
@@ -192,6 +229,26 @@ class ReportPanel(QWidget):
         more = f" {left_out} were left out: the format has no room for them." if left_out else ""
         self._tell(f"{count} figures written to {path.name}.{more}")
 
+    def _import(self, lenient: bool) -> None:
+        """Add the figures of a file to the active field."""
+        notebook = self.desk.current
+        path = self._pick(self) if notebook is not None else ""
+        if notebook is not None and path:
+            self._target_book = notebook
+            facts = FieldFacts.of(notebook.field)
+            self._start(importing(Path(path), facts, Lenient() if lenient else Strict()), self._imported)
+
+    def _imported(self, read: tuple[Path, Any, Strict]) -> None:
+        path, figures, checks = read
+        notebook = self._target_book
+        if notebook is None or notebook is not self.desk.current:
+            self._tell("Another field is looked at by now: nothing was added.")
+            return
+        done = add_read(notebook, figures, path.stem)
+        there = f" {done.skipped} were there already." if done.skipped else ""
+        dropped = f" ⚠ {checks.words()}" if isinstance(checks, Lenient) and checks.dropped else ""
+        self._tell(f"{len(done.added)} figures added from {path.name}.{there}{dropped}")
+
     def _report(self, kind: str) -> None:
         """Write the report: ``html``, or ``A4`` or ``Letter`` as PDF."""
         journal, notebook = self.desk.journal, self.desk.current
@@ -213,7 +270,7 @@ class ReportPanel(QWidget):
         assert case is not None
         self._target, self._paper = Path(path), kind
         written = self._target if kind == "html" else None
-        self._start(reporting(journal, case, options, written), self._reported)
+        self._start(reporting(journal, case, options, self.live.waiting(), written), self._reported)
 
     def _reported(self, page: str) -> None:
         if self._paper != "html":

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import signals_blocked
 
+from ..style import name_as
 from .review_keys import ACTIONS, MEANINGS, ReviewKeys, from_sequence, to_sequence
 
 
@@ -80,4 +81,4 @@ class KeysDialog(QDialog):
 
     def _say(self, text: str, wrong: bool = False) -> None:
         self.message.setText(text)
-        self.message.setStyleSheet("color: #ff8a80;" if wrong else "")
+        name_as(self.message, "error" if wrong else "")

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidge
 from ...review.judge import LETTERS
 from ...review.target import CANDIDATES, FIGURE, Target
 from ...review.words import name_of
+from ..style import tinted
 from .gallery import paint_badge, paint_thumbnail
 from .reviewing import Reviewing
 from .table import COLOURS
@@ -129,7 +130,8 @@ class PresentCard(QWidget):
         letter = f"{LETTERS[target.state]}&nbsp; " if LETTERS[target.state] else ""
         phase = f" · {target.phase}" if target.phase else ""
         name = name_of(target.state)
-        self.decision.setText(f"<span style='color:{COLOURS[target.state]}'><b>{letter}{name}</b>{phase}</span>")
+        colour = tinted(COLOURS[target.state], self)
+        self.decision.setText(f"<span style='color:{colour}'><b>{letter}{name}</b>{phase}</span>")
         self.facts.setText(facts(target))
         self.record.setText(f"on record by {target.reader}" if target.reader else "")
 

@@ -33,20 +33,15 @@ from .thumbnails import Thumbnails
 TALL = (QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
 STYLE = """
-QLabel#faint { color: #9aa3b2; }
 QLabel#place { font-size: 18px; font-weight: bold; }
 QLabel#score { font-size: 15px; }
 QLabel#decision { font-size: 15px; }
 QLabel#trouble { background: #8e1b1b; color: white; font-weight: bold; padding: 7px; border-radius: 4px; }
-QLabel#said { color: #ffd479; }
 QPushButton#judge { font-weight: bold; padding: 6px 4px; border-radius: 4px; color: #101418; }
 QPushButton#judge:disabled { background: rgba(127, 127, 127, 50); color: #8b93a1; }
-QPushButton#primary { background: #00813a; color: white; font-weight: bold; padding: 7px 12px; border-radius: 4px; }
-QToolButton { padding: 3px 6px; border-radius: 3px; }
-QToolButton:disabled { background: transparent; color: #5b6270; }
-QToolButton:checked:enabled { background: #00813a; color: white; }
+QToolButton { padding: 3px 6px; }
 QPushButton#onward { padding: 3px 8px; border-radius: 4px; background: #00813a; color: white; }
-QListView, QTableView { background: #1b1e23; border: none; }
+QListView, QTableView { background: #1b1e23; color: #d5dae2; border: none; }
 """
 
 JUDGEMENTS = (("mitosis", "Mitosis"), ("mimic", "Look-alike"), ("unsure", "Unsure"), ("skip", "Put off"))

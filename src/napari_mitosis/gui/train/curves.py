@@ -7,6 +7,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from ...finetune.watch import Curves
+from ..style import tinted
 
 CHILD, PARENT, LOSS = "#4db2ff", "#c5ccd6", "#ffb81c"
 """None of them praises: the verdict comes at the end."""
@@ -44,10 +45,14 @@ class CurvesView(QWidget):
         if curves.loss:
             highest = max(y for _, y in curves.loss)
             self.loss_plot.setYRange(0.0, highest * 1.05, padding=0)
-        child = f"new <b style='color:{CHILD}'>{curves.f[-1][1]:.2f}</b>" if curves.f else "new –"
-        parent = f"parent <b style='color:{PARENT}'>{curves.parent_f[-1][1]:.2f}</b>" if curves.f else "parent –"
+        child = f"new <b style='color:{tinted(CHILD, self)}'>{curves.f[-1][1]:.2f}</b>" if curves.f else "new –"
+        parent = (
+            f"parent <b style='color:{tinted(PARENT, self)}'>{curves.parent_f[-1][1]:.2f}</b>"
+            if curves.f
+            else "parent –"
+        )
         self.f_title.setText(f"F on fields not learnt from: {child} · {parent}")
-        loss = f"<b style='color:{LOSS}'>{curves.loss[-1][1]:.3f}</b>" if curves.loss else "–"
+        loss = f"<b style='color:{tinted(LOSS, self)}'>{curves.loss[-1][1]:.3f}</b>" if curves.loss else "–"
         self.loss_title.setText(f"Loss: {loss}")
 
 

@@ -26,6 +26,7 @@ from superqt.utils import signals_blocked
 from ...finetune.client import Ended
 from ...models.card import ModelCard
 from ..card import STANDARD, headline, short
+from ..style import name_as
 from .curves import CurvesView
 from .fields_table import FieldsTable
 from .training import Training
@@ -74,7 +75,7 @@ class TrainPanel(QWidget):
         self._wanted = len(self._minutes) // 2
         self._cards: list[ModelCard] = []
         self.fields = FieldsTable()
-        self.summary, self.message = _label("faint"), _label("message")
+        self.summary, self.message = _label("faint"), _label("error")
         self.automatic = QToolButton()
         self.automatic.setText("Automatic split")
         self.automatic.setToolTip("Learn from every field; each is judged by a network that did not learn from it")
@@ -230,7 +231,6 @@ class TrainPanel(QWidget):
     def say(self, text: str) -> None:
         """Show an error above the training, or none."""
         self.message.setText(text)
-        self.message.setStyleSheet("color: #ff8a80;")
         self.message.setVisible(bool(text))
 
     def show_banner(self, text: str) -> None:
@@ -246,9 +246,9 @@ class TrainPanel(QWidget):
         self.cancel.setEnabled(running)
         self.cancel.setToolTip("Stop; the work that was done is kept" if running else "Nothing is trained.")
         self.cancel.setVisible(running)
-        colour, text = ("#ffb81c", why_not if not running else hint) if why_not and not running else ("#9aa3b2", hint)
-        self.summary.setText(text)
-        self.summary.setStyleSheet(f"color: {colour};")
+        idle = bool(why_not) and not running
+        self.summary.setText(why_not if idle else hint)
+        name_as(self.summary, "amber" if idle else "faint")
 
     def show_training(self, training: Training | None) -> None:
         """Show how far it is, its curves and its log; nothing before the first one."""

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 )
 
 from ...finetune.gate import FEWEST_FIELDS, FEWEST_MITOSES, Verdict
+from ..style import tinted
 from .intervals import Intervals
 from .work import MOST_THUMBNAILS, Judgement, Thumbnail
 
@@ -88,7 +89,7 @@ class VerdictView(QFrame):
         difference = (
             f"F {verdict.difference:+.2f} <span style='font-weight:normal'>({_span(verdict.low, verdict.high)})</span>"
         )
-        self.headline.setText(f"<span style='color:{colour}'>{mark}</span> · {difference}")
+        self.headline.setText(f"<span style='color:{tinted(colour, self)}'>{mark}</span> · {difference}")
         self.reason.setText(verdict.reason)
         self.intervals.show_figures(verdict.parent, verdict.child, colour)
         rows = "".join(
@@ -135,7 +136,7 @@ class _Column(QWidget):
     ) -> None:
         super().__init__()
         heading = QLabel(title)
-        heading.setStyleSheet(f"color: {colour}; font-weight: bold;")
+        heading.setStyleSheet(f"color: {tinted(colour, view)}; font-weight: bold;")
         heading.setToolTip(tip)
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 4, 0, 0)
@@ -176,9 +177,7 @@ class _Figure(QToolButton):
         name = thumbnail.field if len(thumbnail.field) < 19 else f"{thumbnail.field[:8]}…{thumbnail.field[-9:]}"
         self.setText(name)
         self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
-        self.setStyleSheet(
-            f"QToolButton {{ border: 2px solid {colour}; border-radius: 4px; padding: 1px; color: #c5ccd6; }}"
-        )
+        self.setStyleSheet(f"QToolButton {{ border: 2px solid {colour}; border-radius: 4px; padding: 1px; }}")
         place = f"{thumbnail.field}: x {thumbnail.x_px:.0f}, y {thumbnail.y_px:.0f}"
         self.setToolTip(f"{tip}.\n{place}. Click to go there, where the field is open.")
         self.clicked.connect(lambda: view.look_wanted.emit(thumbnail))

@@ -9,6 +9,7 @@ from ...finetune.gate import FEWEST_PATIENTS
 from ...models.card import ModelCard
 from ...models.versions import adopted, before, lineage, versions
 from ..card import headline
+from ..style import tinted
 
 MOST = 8
 """The newest versions; older ones are in the model list of the command line."""
@@ -70,7 +71,7 @@ class VersionsView(QWidget):
         line = QHBoxLayout(row)
         line.setContentsMargins(2, 0, 0, 0)
         line.setSpacing(6)
-        text = QLabel(f"<b>{card.version}</b>&nbsp; <span style='color:#9aa3b2'>{_told(card)}</span>")
+        text = QLabel(f"<b>{card.version}</b>&nbsp; <span style='color:{tinted('#9aa3b2', self)}'>{_told(card)}</span>")
         text.setTextFormat(Qt.TextFormat.RichText)
         text.setWordWrap(True)
         text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -83,7 +84,7 @@ class VersionsView(QWidget):
     def _state(self, card: ModelCard, in_use: str) -> QWidget:
         if card.name == in_use:
             state = QLabel("● in use")
-            state.setStyleSheet("color: #00c853; font-weight: bold;")
+            state.setObjectName("good")
             return state
         if card.finetuned and not card.finetuned.get("offered", False):
             state = QLabel("not offered")

@@ -21,6 +21,7 @@ from ...fields.field import Field
 from ...jobs import Job
 from ...review.words import NAMES, name_of
 from ...session import Session
+from ..style import tinted
 
 if TYPE_CHECKING:
     from ...inference.references import References
@@ -120,7 +121,9 @@ class WhyPanel(QWidget):
         self._grid.addWidget(_picture(why.figure, "This figure"), 1, 0)
         for block, (kind, (thumbnails, distances)) in enumerate(why.alike.items()):
             top = 3 * block
-            heading = _words(f"<span style='color:{COLOURS[kind]}'>nearest known {NAMES[kind][1]}, and how far</span>")
+            heading = _words(
+                f"<span style='color:{tinted(COLOURS[kind], self)}'>nearest known {NAMES[kind][1]}, and how far</span>"
+            )
             self._grid.addWidget(heading, top, 1, 1, NEAREST + 1)
             self.thumbnails[kind] = []
             for column, (thumbnail, distance) in enumerate(zip(thumbnails, distances, strict=True), 1):
