@@ -130,8 +130,22 @@ def freeze(journal: Journal, chosen: Sequence[str] = (), test: Collection[str] =
     return take_snapshot(journal, list(split), split)
 
 
-def field_plans(snapshot: Snapshot) -> tuple[FieldPlan, ...]:
-    """The fields of a snapshot as a fine-tuning takes them, by name."""
+def field_plans(snapshot: Snapshot, drawn: Collection[str] = ()) -> tuple[FieldPlan, ...]:
+    """The fields of a snapshot as a fine-tuning takes them, by name.
+
+    Parameters
+    ----------
+    drawn : collection of str
+        Names of those that the program drew at random (`propose.draw_blind`).
+
+    Raises
+    ------
+    DatasetError
+        If one of them is no field of the snapshot.
+    """
+    strangers = sorted(set(drawn) - {field.name for field in snapshot.fields})
+    if strangers:
+        raise DatasetError(f"{strangers[0]} was said to be drawn at random, but is none of the annotated fields")
     plans = []
     for field in sorted(snapshot.fields, key=lambda field: (field.name, field.digest)):
         assert field.mpp is not None  # `freeze` refuses such fields
@@ -145,6 +159,7 @@ def field_plans(snapshot: Snapshot) -> tuple[FieldPlan, ...]:
                 complete=field.complete,
                 case=field.case,
                 role=field.role,
+                drawn=field.name in drawn,
                 figures=figures,
             )
         )
