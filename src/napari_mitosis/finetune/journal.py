@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ..annotations.replay import replay
 from ..annotations.snapshot import Role, Snapshot, take_snapshot
@@ -48,6 +50,20 @@ def journal_fields(journal: Journal) -> pd.DataFrame:
         row: dict[str, object] = {str(name): value for name, value in field.items()}
         rows.append(row | counts | {"complete": state.complete, "there": there})
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def judged_figures(journal: Journal) -> dict[str, NDArray[np.float64]]:
+    """The figures of every annotated field, by its digest: centres (y, x) in pixels, shape (n, 2).
+
+    Raises
+    ------
+    JournalError
+        If the journal cannot be read.
+    """
+    table = journal_fields(journal)
+    states = {digest: replay(journal.actions(digest)) for digest in table["digest"]}
+    places = {digest: [(f.y_px, f.x_px) for f in state.figures] for digest, state in states.items()}
+    return {digest: np.array(points, dtype=np.float64).reshape(-1, 2) for digest, points in places.items()}
 
 
 def plan_from_journal(
