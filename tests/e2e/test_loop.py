@@ -56,9 +56,7 @@ def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NAPARI_MITOSIS_MODELS", str(tmp_path / "models"))
     monkeypatch.setenv("NAPARI_MITOSIS_READER", "ada")
     plan = journal.plan_from_journal
-    monkeypatch.setattr(
-        journal, "plan_from_journal", lambda *a, **k: plan(*a, **k).model_copy(update={"steps": STEPS})
-    )
+    monkeypatch.setattr(journal, "plan_from_journal", lambda *a, **k: plan(*a, **k).model_copy(update={"steps": STEPS}))
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from napari_mitosis.annotations.exchange import FieldFacts, read_annotations
 from napari_mitosis.gui.report.panel import ReportPanel
@@ -93,6 +94,8 @@ def test_case_export_and_report(report_panel: Any, qtbot: Any, tmp_path: Path) -
     press(panel.case_box.add, qtbot)
     qtbot.waitUntil(lambda: panel.case_box.table.rowCount() == 1, timeout=20_000)
     assert book.marks.case == "Case 7"
+    assert panel.case_box.table.item(0, 1).text() == "judged"
+    qtbot.waitUntil(lambda: not panel.case_box.without_picture(), timeout=20_000)
     panel.case_box.this_case.setChecked(True)
     assert panel.numbers.count.text() == "1"
     settle(qtbot, dock)
@@ -132,6 +135,31 @@ def test_import_refuses_a_bad_file_and_can_leave_its_bad_rows_out(
     assert panel.numbers.count.text() == "1"
     dock.desk.current.undo()  # one step
     assert dock.desk.current.figures.empty
+
+
+def test_the_case_lists_its_fields_with_pictures_and_states(report_panel: Any, qtbot: Any, tmp_path: Path) -> None:
+    viewer, dock, panel = report_panel
+    path = tmp_path / "two.png"
+    Image.fromarray(np.full((40, 60, 3), (200, 60, 90), np.uint8)).save(path, dpi=(25_400 / 0.25, 25_400 / 0.25))
+    viewer.open(str(path), plugin="napari-mitosis")
+    qtbot.waitUntil(lambda: len(list(dock.session)) == 2 and dock.desk.current is not None, timeout=20_000)
+    settle(qtbot, dock)
+    panel.case_box.new.setText("Case 8")
+    press(panel.case_box.add_open, qtbot)
+    table = panel.case_box.table
+    qtbot.waitUntil(lambda: table.rowCount() == 2 and not panel.case_box.without_picture(), timeout=20_000)
+    rows = {table.item(row, 0).text(): row for row in range(2)}
+    states = {name: table.item(row, 1).text() for name, row in rows.items()}
+    assert states == {"field": "detected", "two": "open"}
+    colour = table.item(rows["two"], 0).icon().pixmap(56, 56).toImage().pixelColor(28, 18)
+    seen = (colour.red(), colour.green(), colour.blue())
+    assert seen == pytest.approx((200, 60, 90), abs=12)  # its own tissue, but for what the theme makes of an icon
+    panel.case_box.field_chosen.emit(panel._found.case.fields[rows["field"]].digest)
+    qtbot.waitUntil(lambda: dock.session.current.field.name == "field", timeout=10_000)
+    qtbot.waitUntil(lambda: dock.desk.current is not None, timeout=10_000)
+    dock.desk.current.add(60, 80)
+    dock.desk.current.set_complete(True)
+    qtbot.waitUntil(lambda: table.item(rows["field"], 1).text() == "complete", timeout=20_000)
 
 
 def test_of_a_field_that_is_read_blind_nothing_is_given_away(report_panel: Any, qtbot: Any) -> None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_mitosis.fields.field import Field
+from napari_mitosis.finetune.features import candidate_features
 from napari_mitosis.finetune.propose import FieldCandidates, draw_blind, propose
+from napari_mitosis.jobs import run
+from napari_mitosis.models.registry import load_detector
 
 
 def field(name: str, probability: list[float], at: float = 0.0) -> FieldCandidates:
@@ -45,6 +49,19 @@ def test_a_blind_draw_depends_on_names_and_seed_only() -> None:
     assert {turned[i] for i in draw_blind(turned, 3)} == drawn
     assert len(drawn) == 2
     assert len({tuple(draw_blind(names, seed)) for seed in range(9)}) > 3
+
+
+def test_the_same_figure_has_the_same_features_wherever_it_lies() -> None:
+    pixels = np.random.default_rng(0).integers(150, 250, (256, 384, 3), dtype=np.uint8)
+    figure = np.random.default_rng(1).integers(0, 120, (64, 64, 3), dtype=np.uint8)
+    places = [(64, 256), (160, 64)]
+    for y, x in places:
+        pixels[y - 32 : y + 32, x - 32 : x + 32] = figure
+    points = np.array([*places, (64, 64)], dtype=np.float64)
+    detector = load_detector("segmitos")
+    features = run(candidate_features(Field.from_array(pixels, 0.25, "two"), points, detector, device="cpu"))
+    np.testing.assert_allclose(features[0], features[1], atol=1e-3)
+    assert np.abs(features[0] - features[2]).max() > 0.1
 
 
 def test_the_command_looks_and_proposes(tmp_path) -> None:

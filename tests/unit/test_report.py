@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -16,14 +19,17 @@ from typer.testing import CliRunner
 from napari_mitosis.annotations.notebook import Notebook
 from napari_mitosis.annotations.store import Journal
 from napari_mitosis.cases.areas import Area
-from napari_mitosis.cases.case import add_to_case, read_case
+from napari_mitosis.cases.case import Case, CaseField, add_to_case, read_case
 from napari_mitosis.cases.count import Counted
+from napari_mitosis.cases.live import Waiting
+from napari_mitosis.cases.pending import pending_of_case
 from napari_mitosis.cases.places import case_hotspot
 from napari_mitosis.cases.report import ReportOptions, rendered, report, template_text
 from napari_mitosis.cli.app import app
 from napari_mitosis.errors import MitosisError
-from napari_mitosis.fields.field import open_field
-from napari_mitosis.jobs import run
+from napari_mitosis.fields.field import Field, open_field
+from napari_mitosis.inference.pipeline import Pipeline, load_pipeline
+from napari_mitosis.jobs import Job, run
 from napari_mitosis.measures.grade import WHO
 
 SAMPLES = Path(str(files("napari_mitosis"))) / "sample_data"
@@ -79,6 +85,55 @@ def test_the_page_holds_what_a_report_needs_and_nothing_private(case_journal: Pa
     place = case_hotspot(counted, 0.005)
     assert place is not None
     assert f"circle): {place.count} mitos" in page
+
+
+def test_what_waits_is_on_the_page_with_its_probability(case_journal: Path) -> None:
+    with Journal(case_journal) as journal:
+        case = read_case(journal, NAME)
+        places = np.array([[100.0, 100.0], [200.0, 200.0], [5.0, 5.0]])  # the last one lies outside of the outline
+        waiting = {case.fields[0].digest: Waiting(np.arange(3), places, np.array([0.25, 0.75, 0.9]))}
+        assert case.fields[0].area.kind == "outline"
+        page = run(report(journal, case, NOON, ReportOptions(WHO), waiting))
+    assert "wait to be judged in the areas that count: 2." in page
+    rows = re.findall(r"<td>x (\d+), y \d+ px</td><td class=\"number\">([\d.]+)</td>", page)
+    assert sorted(rows) == [("100", "0.25"), ("200", "0.75")]
+    assert "were not looked for" not in page
+    assert "were not looked for" in page_of(case_journal)
+
+
+def test_detectors_look_again_by_the_rule_of_the_journal(
+    model_folder: Path, write_field: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    field = open_field(write_field("a.png", [(60, 60), (150, 200)]))
+    pipeline = load_pipeline("segmitos@0.0.1", model_folder)
+    detections = run(predicted(pipeline, field))
+    assert len(detections) > 1
+    with Journal(tmp_path / "j.sqlite") as journal:
+        add_to_case(journal, "c", [field], "ann")
+        book = Notebook(journal, field, "ann")
+        first = detections.iloc[0]
+        for rule, left in ((pipeline.rule, len(detections) - 1), (replace(pipeline.rule, min_score=1.0), 0)):
+            book.set_context("segmitos@0.0.1", rule)
+            book.accept(first["y_px"], first["x_px"], source="segmitos@0.0.1", score=0.5)
+            case = read_case(journal, "c")
+            job = pending_of_case(case.fields, {field.digest: field}, device="cpu", folder=model_folder)
+            waiting, models = run(job)
+            assert len(waiting[field.digest].probability) == left
+            assert models == {field.digest: "segmitos@0.0.1"}
+        fresh = replace_fields(case)
+        with pytest.raises(MitosisError, match="Name one"):
+            run(pending_of_case(fresh, {field.digest: field}))
+
+
+def predicted(pipeline: Pipeline, field: Field) -> Job[pd.DataFrame]:
+    evidence = yield from pipeline.look(field, device="cpu")
+    return pipeline.decide(evidence)
+
+
+def replace_fields(case: Case) -> list[CaseField]:
+    """The same fields, annotated without a detector."""
+    return [replace(one, model="", rule="") for one in case.fields]
 
 
 def test_the_same_journal_gives_the_same_bytes_but_for_the_time(case_journal: Path) -> None:

@@ -69,6 +69,21 @@ def rule_json(rule: Rule | None) -> str:
     return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def parse_rule(text: str) -> Rule | None:
+    """The rule that `rule_json` wrote; None where there is none, or it is of a version that meant others."""
+    from ..decision.decide import Rule
+
+    try:
+        values = json.loads(text) if text else None
+        if not isinstance(values, dict):
+            return None
+        weights = tuple((str(name), float(share)) for name, share in values.pop("weights", ()))
+        unlimited: dict[str, Any] = {name: math.inf if value is None else value for name, value in values.items()}
+        return Rule(**unlimited, weights=weights)
+    except (ValueError, TypeError):
+        return None
+
+
 @dataclass(frozen=True)
 class Action:
     """One action, complete: nothing else is needed to tell what was done, by whom, to what, and when.

@@ -53,10 +53,12 @@ class Counted:
     pending: Floats
 
     @classmethod
-    def of(cls, field: CaseField) -> Counted:
-        """A field of a case without candidates that wait."""
+    def of(cls, field: CaseField, pending_yx_px: Floats | None = None, pending: Floats | None = None) -> Counted:
+        """A field of a case, and what waits in it, if anything is known to."""
         places, labels = figure_arrays(field.figures)
-        return cls(field.name, field.shape, field.mpp, field.area, places, labels, np.empty((0, 2)), np.empty(0))
+        waiting = np.empty((0, 2)) if pending_yx_px is None else pending_yx_px
+        chances = np.empty(0) if pending is None else pending
+        return cls(field.name, field.shape, field.mpp, field.area, places, labels, waiting, chances)
 
 
 def figure_arrays(figures: pd.DataFrame) -> tuple[Floats, NDArray[np.object_]]:

@@ -39,26 +39,30 @@ class Waiting:
     probability: NDArray[np.float64]
 
 
-def waiting(result: Result | None, figures: pd.DataFrame, mpp: float | None) -> Waiting:
+NOTHING_WAITS = Waiting(np.empty(0, dtype=np.int64), np.empty((0, 2)), np.empty(0))
+
+
+def waiting(detections: pd.DataFrame, calibration: Calibration, figures: pd.DataFrame, mpp: float | None) -> Waiting:
     """The detections that are no figure on record yet.
 
     Parameters
     ----------
-    result : Result or None
-        None: nothing was detected, or nothing of the detector may be shown.
+    detections : DataFrame
+        With `tables.DETECTION_COLUMNS`.
+    calibration : Calibration
+        Of the model.
     figures : DataFrame
         `Notebook.figures`.
     mpp : float or None
         um/px of the field.
     """
-    if result is None or mpp is None or result.detections.empty:
-        return Waiting(np.empty(0, dtype=np.int64), np.empty((0, 2)), np.empty(0))
-    detections = result.detections
+    if mpp is None or detections.empty:
+        return NOTHING_WAITS
     places = places_of(detections)
     linked = link(places, places_of(figures), mpp)
     rows = np.flatnonzero(linked < 0).astype(np.int64)
     scores = detections["score"].to_numpy(dtype=np.float64)[rows]
-    probability = Calibration(result.card.calibration).apply(scores)
+    probability = calibration.apply(scores)
     return Waiting(rows, places[rows], probability)
 
 
@@ -82,7 +86,9 @@ class LiveCount:
         self, key: Hashable, field: Field, figures: pd.DataFrame, marks: Marks, result: Result | None
     ) -> Waiting:
         """An open field as it is now; the candidates that wait in it."""
-        pending = waiting(result, figures, field.mpp)
+        pending = NOTHING_WAITS
+        if result is not None:
+            pending = waiting(result.detections, Calibration(result.card.calibration), figures, field.mpp)
         places, labels = figure_arrays(figures)
         area = self._area(key, marks.area)
         self._open[key] = Counted(
@@ -110,6 +116,17 @@ class LiveCount:
     def set_case(self, fields: Iterable[CaseField]) -> None:
         """The fields of the case as the journal has them; those that are open are counted as they are open."""
         self._closed = {field.digest: Counted.of(field) for field in fields}
+
+    def waiting(self) -> dict[str, Waiting]:
+        """What waits in the open fields, by the digest of the field."""
+        return {
+            self._digests[key]: Waiting(np.arange(len(one.pending)), one.pending_yx_px, one.pending)
+            for key, one in self._open.items()
+        }
+
+    def digest(self, key: Hashable) -> str:
+        """Digest of an open field."""
+        return self._digests[key]
 
     def of(self, key: Hashable) -> Counted | None:
         """One open field; None where it is not known yet."""

@@ -16,7 +16,7 @@ import numpy as np
 from .. import __version__
 from ..annotations.snapshot import take_snapshot
 from ..annotations.store import Journal
-from ..errors import FieldError, JournalError, MitosisError
+from ..errors import FieldError, JournalError, MitosisError, brief
 from ..fields.field import Field, lazy_field
 from ..fields.resolution import sidecar_mpp
 from ..files import write_whole
@@ -26,11 +26,16 @@ from ..measures.hotspot import HPF_10_MM2, Shape
 from ..names import text_path
 from .case import Case, CaseField
 from .count import Counted, Tally, in_words, tally
+from .live import NOTHING_WAITS, Waiting
+from .pending import pending_of_case
 from .pictures import overlay, thumbnail
 from .places import Place, case_hotspot
 
 LEAST_MM2 = 2.0
 """Conventions ask for ten fields of view, which even the smallest microscopes make about so large."""
+
+MOST_PENDING = 30
+"""Of the candidates that wait, as many as a page shows."""
 
 SOFTWARE = f"napari-mitosis {__version__}"
 
@@ -47,15 +52,27 @@ class ReportOptions:
     hotspot_shape : {"circle", "rectangle"}
     template : Path or None
         A laboratory's own jinja2 template; the package's where none is given.
+    pending : bool
+        Whether detectors are to look for candidates that nobody judged, where these are not given.
+    model : str
+        The one that looks; by default the version under which each field was annotated, by its rule.
     """
 
     convention: Convention = NOTTINGHAM
     hotspot_mm2: float = HPF_10_MM2
     hotspot_shape: Shape = "circle"
     template: Path | None = None
+    pending: bool = False
+    model: str = ""
 
 
-def report(journal: Journal, case: Case, printed: datetime, options: ReportOptions | None = None) -> Job[str]:
+def report(
+    journal: Journal,
+    case: Case,
+    printed: datetime,
+    options: ReportOptions | None = None,
+    waiting: Mapping[str, Waiting] | None = None,
+) -> Job[str]:
     """A job that makes the page.
 
     Fields whose pixels are not where the journal says, or are others now, are counted and named, without pictures.
@@ -68,6 +85,9 @@ def report(journal: Journal, case: Case, printed: datetime, options: ReportOptio
     printed : datetime
         The time of printing.
     options : ReportOptions, optional
+    waiting : mapping of str to Waiting, optional
+        Candidates that nobody judged, by the digest of the field. Where none are given and the options ask for them,
+        the detectors of the case look again.
 
     Returns
     -------
@@ -89,7 +109,9 @@ def report(journal: Journal, case: Case, printed: datetime, options: ReportOptio
             opened[one.digest] = open_same(one)
         except MitosisError as error:
             warnings.append(f"{one.name} is counted, but not shown: {error}")
-    content = page_content(journal, case, opened, options)
+    if waiting is None and options.pending:
+        waiting = (yield from pending_of_case(case.fields, opened, options.model))[0]
+    content = page_content(journal, case, opened, options, waiting)
     content |= {"printed": printed.strftime("%Y-%m-%d %H:%M:%S %Z").strip()}
     content["warnings"] = [*warnings, *content["warnings"]]
     yield Progress(len(case.fields), len(case.fields) + 1, "making the page")
@@ -115,9 +137,16 @@ def open_same(one: CaseField) -> Field:
     return field
 
 
-def page_content(journal: Journal, case: Case, opened: Mapping[str, Field], options: ReportOptions) -> dict[str, Any]:
+def page_content(
+    journal: Journal,
+    case: Case,
+    opened: Mapping[str, Field],
+    options: ReportOptions,
+    waiting: Mapping[str, Waiting] | None = None,
+) -> dict[str, Any]:
     """Everything that a template may show, by name, but for the time of printing."""
-    counted = [Counted.of(one) for one in case.fields]
+    known = [(waiting or {}).get(one.digest, NOTHING_WAITS) for one in case.fields]
+    counted = [Counted.of(one, two.yx_px, two.probability) for one, two in zip(case.fields, known, strict=True)]
     total = tally(counted, options.convention)
     place = case_hotspot(counted, options.hotspot_mm2, options.hotspot_shape)
     inside = [one.area.holds(two.yx_px, one.shape) & (two.labels == "mitosis") for one, two in _pairs(case, counted)]
@@ -142,6 +171,8 @@ def page_content(journal: Journal, case: Case, opened: Mapping[str, Field], opti
         "convention": options.convention.title,
         "convention_source": options.convention.source,
         "hotspot": hotspot_words(place, options, counted),
+        "pending": _pending_rows(counted, total),
+        "pending_words": _pending_words(total, waiting is not None),
         **_numbers(total),
     }
 
@@ -175,6 +206,35 @@ def _numbers(total: Tally) -> dict[str, Any]:
         f"{total.unsure} unsure (not counted). Mitoses outside of them: {total.outside} (not counted).",
         "warnings": warnings,
     }
+
+
+def _pending_words(total: Tally, looked: bool) -> str:
+    """What waits to be judged; that nobody looked for it, where that is so."""
+    if not looked:
+        return "Candidates that nobody judged were not looked for."
+    expected = float(total.outlook.expected) if total.outlook is not None else 0.0
+    more = f" The mean score to expect once all are judged is {expected:.2f}." if total.pending and expected else ""
+    return f"Candidates of the detector that wait to be judged in the areas that count: {total.pending}.{more}"
+
+
+def _pending_rows(counted: Sequence[Counted], total: Tally) -> list[dict[str, Any]]:
+    """The candidates that wait, what can change the score first, then the likeliest; no more than a page of them."""
+    change = total.outlook.change if total.outlook is not None else np.zeros(sum(len(one.pending) for one in counted))
+    chances = np.concatenate([one.pending for one in counted]) if counted else np.empty(0)
+    places = [(one.name, y, x) for one in counted for y, x in one.pending_yx_px]
+    inside = [one.area.holds(one.pending_yx_px, one.shape) for one in counted]
+    within = np.concatenate(inside) if counted else np.empty(0, dtype=bool)
+    order = [row for row in np.lexsort((-chances, -change)) if within[row]][:MOST_PENDING]
+    return [
+        {
+            "field": places[row][0],
+            "y": f"{places[row][1]:.0f}",
+            "x": f"{places[row][2]:.0f}",
+            "probability": f"{chances[row]:.2f}",
+            "change": f"{change[row]:.3f}" if change[row] > 0 else "cannot change it",
+        }
+        for row in order
+    ]
 
 
 def _limits(limits: Sequence[int]) -> str:
@@ -274,7 +334,7 @@ def rendered(content: Mapping[str, Any], template: Path | None = None) -> str:
     MitosisError
         When the template cannot be read, is none, or asks for something that there is not.
     """
-    from jinja2 import StrictUndefined, TemplateError
+    from jinja2 import StrictUndefined
     from jinja2.sandbox import SandboxedEnvironment
 
     # A template is somebody's file: it may show what it is given, and reach nothing else.
@@ -283,9 +343,9 @@ def rendered(content: Mapping[str, Any], template: Path | None = None) -> str:
         text = template_text() if template is None else template.read_text(encoding="utf-8")
         return environment.from_string(text).render(content)
     except (OSError, UnicodeDecodeError) as error:
-        raise MitosisError(f"The template cannot be read ({error}).") from error
-    except TemplateError as error:
-        raise MitosisError(f"The template cannot be used: {error}.") from error
+        raise MitosisError(f"The template cannot be read ({brief(error)}).") from error
+    except Exception as error:  # a template can fail in any way, as a program can
+        raise MitosisError(f"The template cannot be used: {brief(error)}.") from error
 
 
 def template_text() -> str:

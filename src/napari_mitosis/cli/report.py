@@ -108,6 +108,8 @@ def report(
     convention: Annotated[str, typer.Option("--convention", help=SCORES)] = "nottingham",
     hotspot: Annotated[float, typer.Option("--hotspot", min=0.0, help="Its area in mm2; 0 = none.")] = 2.37,
     rectangle: Annotated[bool, typer.Option("--rectangle", help="A 4:3 rectangle, not a circle.")] = False,
+    pending: Annotated[bool, typer.Option("--pending", help="Detectors look for what nobody judged yet.")] = False,
+    model: Annotated[str, typer.Option("--model", help="Which looks; by default that of each field.")] = "",
     own: Annotated[Path | None, typer.Option("--template", help="Your own; 'case template' writes one.")] = None,
     journal: Where = "",
 ) -> None:
@@ -123,7 +125,8 @@ def report(
         if convention not in CONVENTIONS:
             raise MitosisError(f"There is no convention '{convention}'; there are {', '.join(CONVENTIONS)}.")
         shape = "rectangle" if rectangle else "circle"
-        options = ReportOptions(CONVENTIONS[convention], hotspot, shape, own)  # type: ignore[arg-type]  # one of two
+        asked = pending or bool(model)
+        options = ReportOptions(CONVENTIONS[convention], hotspot, shape, own, asked, model)  # type: ignore[arg-type]
         page = run_shown(making(opened, read_case(opened, name), datetime.now(UTC), options))
         write_page(out, page)
     stdout().print(f"{escape(str(out))}: {len(page) / 1e6:.1f} MB", highlight=False)

@@ -113,5 +113,5 @@ def _indexed(path: Path, field: Field) -> Mask:
 def _centres(mask: Mask) -> NDArray[np.float64]:
     """Centroid (y, x) of each index in turn, shape (n, 2)."""
     indices = np.arange(1, int(mask.max(initial=0)) + 1)
-    found = ndimage.center_of_mass(mask > 0, mask, indices) if len(indices) else []
-    return np.asarray(found, dtype=np.float64).reshape(-1, 2)
+    centres = ndimage.center_of_mass(mask > 0, mask, indices) if len(indices) else []
+    return np.asarray(centres, dtype=np.float64).reshape(-1, 2)

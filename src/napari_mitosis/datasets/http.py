@@ -226,17 +226,17 @@ def _size(part: Path) -> int:
 
 def _total(response: requests.Response) -> int:
     """Bytes of the whole file, or 0 when the server does not say."""
-    found = re.fullmatch(r"bytes [0-9*-]*/([0-9]{1,18})", response.headers.get("Content-Range", ""))
-    if found:
-        return int(found.group(1))
+    match = re.fullmatch(r"bytes [0-9*-]*/([0-9]{1,18})", response.headers.get("Content-Range", ""))
+    if match:
+        return int(match.group(1))
     length = response.headers.get("Content-Length", "")
     return int(length) if response.status_code == 200 and re.fullmatch("[0-9]{1,18}", length) else 0
 
 
 def _first(response: requests.Response) -> int | None:
     """Position of the first byte of a partial answer."""
-    found = re.match(r"bytes ([0-9]{1,18})-", response.headers.get("Content-Range", ""))
-    return int(found.group(1)) if found else None
+    stated = re.match(r"bytes ([0-9]{1,18})-", response.headers.get("Content-Range", ""))
+    return int(stated.group(1)) if stated else None
 
 
 def _cause(error: BaseException) -> str:

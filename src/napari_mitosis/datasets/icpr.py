@@ -105,11 +105,11 @@ def _icpr2012_table(root: Path) -> list[Sample]:
     samples = []
     for image in _images_of(root, rows, table):
         # Rows in the order of the mask's values: row k is the mitosis k + 1 of the mask.
-        found = sorted(rows.get(image.stem, []))
-        if [index for index, _, _ in found] != list(range(1, len(found) + 1)):
-            raise DatasetError(f"{table}: the indices of {image.stem} are not 1 to {len(found)}")
+        figures = sorted(rows.get(image.stem, []))
+        if [index for index, _, _ in figures] != list(range(1, len(figures) + 1)):
+            raise DatasetError(f"{table}: the indices of {image.stem} are not 1 to {len(figures)}")
         field = sample_field(image, _mpp(image, ICPR2012_MPP))
-        frame = annotations_frame([y for _, y, _ in found], [x for _, _, x in found])
+        frame = annotations_frame([y for _, y, _ in figures], [x for _, _, x in figures])
         mask = partial(read_mask, root / "masks" / f"{image.stem}.png")
         case = image.stem.split("_")[0]
         samples.append(Sample(field, check_inside(frame, field, table), mask, case, "icpr2012"))
@@ -179,9 +179,9 @@ def _icpr2014_table(root: Path) -> list[Sample]:
         rows[cells["image"]].append((y, x, cells["label"], vote))
     samples = []
     for image in _images_of(root, rows, table):
-        found = rows.get(image.stem, [])
+        figures = rows.get(image.stem, [])
         field = sample_field(image, _mpp(image, ICPR2014_MPP))
-        frame = annotations_frame(*([row[column] for row in found] for column in range(4)))
+        frame = annotations_frame(*([row[column] for row in figures] for column in range(4)))
         case = image.stem.split("_")[0]
         samples.append(Sample(field, check_inside(frame, field, table), None, case, "icpr2014"))
     return samples

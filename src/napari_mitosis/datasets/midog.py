@@ -77,7 +77,7 @@ def read_midog(folder: Path | str, annotations: Path | str | None = None) -> lis
             right, bottom = left + right, top + bottom
         boxes[box.image_id].append(((top + bottom) / 2, (left + right) / 2, _LABELS[box.category_id]))
     samples = []
-    for image in sorted(document.images, key=lambda one: one.file_name):
+    for image in sorted(document.images, key=lambda entry: entry.file_name):
         path = _find(root, image.file_name)
         if path is not None and boxes[image.id]:
             samples.append(_sample(path, image, boxes[image.id], source))
@@ -101,11 +101,11 @@ def find_midog_json(root: Path) -> list[Path]:
 
 
 def _only_json(root: Path) -> Path:
-    found = find_midog_json(root)
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none"
+    candidates = find_midog_json(root)
+    if len(candidates) != 1:
+        names = ", ".join(path.name for path in candidates) or "none"
         raise DatasetError(f"{root}: expected one JSON file with images and annotations, found {names}")
-    return found[0]
+    return candidates[0]
 
 
 def _load(source: Path) -> _Document:

@@ -34,10 +34,10 @@ def at_scale(samples: Sequence[Sample], mpp: float) -> list[Sample]:
 
 
 def _resampled(sample: Sample, mpp: float) -> Sample:
-    own = sample.field.require_mpp("Training")
-    if abs(mpp / own - 1) <= _ALIKE:
+    stated_mpp = sample.field.require_mpp("Training")
+    if abs(mpp / stated_mpp - 1) <= _ALIKE:
         return sample
-    height, width = (max(1, round(side * own / mpp)) for side in sample.field.shape)
+    height, width = (max(1, round(side * stated_mpp / mpp)) for side in sample.field.shape)
     # Pillow averages when it reduces, so that fine texture does not alias.
     image = Image.fromarray(sample.field.numpy()).resize((width, height), Image.Resampling.BILINEAR)
     shares = np.array([height, width]) / np.array(sample.field.shape)

@@ -123,8 +123,8 @@ def above(score: ScoreMap, threshold: float) -> Mask:
     cut = np.float32(threshold)
     if float(cut) > threshold:
         cut = np.nextafter(cut, np.float32(-np.inf))
-    found: Mask = score > cut
-    return found
+    mask: Mask = score > cut
+    return mask
 
 
 def measure(mask: Mask, score: ScoreMap) -> Table:

@@ -160,15 +160,15 @@ class Decider:
                 self._grown = (rule, first_blobs(blobs, self.evidence, rule, threshold))
             else:
                 self._grown = (rule, first_listed(self._find(rule, threshold), rule))
-        found = self._grown[1]
-        for step in range(len(found.ends), steps + 1):
+        grown = self._grown[1]
+        for step in range(len(grown.ends), steps + 1):
             if blobs is not None:
-                found = more_blobs(found, blobs, self.evidence, loosened(rule, threshold, step))
+                grown = more_blobs(grown, blobs, self.evidence, loosened(rule, threshold, step))
             else:
                 loose = loosened(rule, threshold, step, 0.0 if self.evidence.candidates is not None else _PEAK_FLOOR)
-                found = more_listed(found, partial(self._find, loose), loose)
-            self._grown = (rule, found)
-        return found
+                grown = more_listed(grown, partial(self._find, loose), loose)
+            self._grown = (rule, grown)
+        return grown
 
     def _candidates(self, rule: Rule) -> Table:
         threshold = self.threshold(rule)

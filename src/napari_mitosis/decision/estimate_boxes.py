@@ -155,10 +155,10 @@ def _blob_edges(
         low = np.maximum(places[index] - reach, 0)
         high = np.minimum(places[index] + reach + 1, shape)
         blobs, _ = ndimage.label(_at_pixels(score, evidence.stride, low, high) > threshold, _EIGHT)
-        own = blobs[tuple(places[index] - low)]
-        if own == 0:
+        number = blobs[tuple(places[index] - low)]
+        if number == 0:
             return None
-        blob = blobs == own
+        blob = blobs == number
         inside = ~np.array([blob[0].any() and low[0] > 0, blob[:, 0].any() and low[1] > 0])
         if inside.all() and not ((blob[-1].any() and high[0] < shape[0]) or (blob[:, -1].any() and high[1] < shape[1])):
             break
@@ -182,11 +182,11 @@ def _at_pixels(
 
 
 def _own_part(
-    blob: NDArray[np.bool_], own: NDArray[np.float64], others: NDArray[np.float64], place: tuple[int, ...]
+    blob: NDArray[np.bool_], centre: NDArray[np.float64], others: NDArray[np.float64], place: tuple[int, ...]
 ) -> NDArray[np.bool_]:
     """What of a blob is nearer to its own centroid than to any other one, and hangs together with it."""
     yx = np.moveaxis(np.indices(blob.shape, dtype=np.float64), 0, -1)
-    mine = ((yx - own) ** 2).sum(axis=-1)
+    mine = ((yx - centre) ** 2).sum(axis=-1)
     theirs = ((yx[..., None, :] - others) ** 2).sum(axis=-1).min(axis=-1)
     part = blob & (mine <= theirs)
     part[place] = True

@@ -112,16 +112,16 @@ def first_blobs(blobs: Blobs, evidence: Evidence, rule: Rule, threshold: float) 
     return Found(rows[order], (len(order),), tops[order])
 
 
-def more_blobs(found: Found, blobs: Blobs, evidence: Evidence, loose: Rule) -> Found:
+def more_blobs(grown: Found, blobs: Blobs, evidence: Evidence, loose: Rule) -> Found:
     """One more step: the blobs of a looser rule that hold none of the figures and are near none."""
     cells = blobs.cells(float(loose.threshold))
     rows, tops = in_field(cells.table(), evidence), cells.tops()
-    free = np.flatnonzero(~cells.holding(found.tops, blobs.shape))
-    new = free[_joining(rows[free], found.rows, loose)]
+    free = np.flatnonzero(~cells.holding(grown.tops, blobs.shape))
+    new = free[_joining(rows[free], grown.rows, loose)]
     return Found(
-        np.concatenate([found.rows, rows[new]]),
-        (*found.ends, len(found.rows) + len(new)),
-        np.concatenate([found.tops, tops[new]]),
+        np.concatenate([grown.rows, rows[new]]),
+        (*grown.ends, len(grown.rows) + len(new)),
+        np.concatenate([grown.tops, tops[new]]),
     )
 
 
@@ -131,11 +131,11 @@ def first_listed(table: Table, rule: Rule) -> Found:
     return Found(rows, (len(rows),), np.zeros((0, 2), dtype=np.intp))
 
 
-def more_listed(found: Found, listed: Callable[[float], Table], loose: Rule) -> Found:
+def more_listed(grown: Found, listed: Callable[[float], Table], loose: Rule) -> Found:
     """One more step, among peaks or candidates above a threshold."""
     rows = listed(float(loose.threshold))
-    rows = rows[_joining(rows, found.rows, loose)]
-    return Found(np.concatenate([found.rows, rows]), (*found.ends, len(found.rows) + len(rows)), found.tops)
+    rows = rows[_joining(rows, grown.rows, loose)]
+    return Found(np.concatenate([grown.rows, rows]), (*grown.ends, len(grown.rows) + len(rows)), grown.tops)
 
 
 def with_rejected(figures: Table, candidates: Table, distance_um: float) -> tuple[Table, NDArray[np.bool_]]:

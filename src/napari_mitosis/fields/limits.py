@@ -192,8 +192,8 @@ def other_file(xml: str, name: str) -> str | None:
     name : str
         Of the file itself; it may have been renamed since, and is then known by its UUID.
     """
-    own = _OWN_UUID.search(xml)
-    uuid = (own.group(1) or own.group(2)) if own else None
+    own_uuid = _OWN_UUID.search(xml)
+    uuid = (own_uuid.group(1) or own_uuid.group(2)) if own_uuid else None
     for attributes, text in _OTHER_FILE.findall(xml):
         stated = _FILE_NAME.search(attributes)
         named = (stated.group(1) or stated.group(2) or "") if stated else ""

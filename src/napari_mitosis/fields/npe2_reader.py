@@ -39,7 +39,7 @@ def napari_get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
         `read_fields`.
     """
     paths = [path] if isinstance(path, str) else list(path)
-    if not paths or any(Path(one).suffix.lower() not in SUFFIXES for one in paths):
+    if not paths or any(Path(name).suffix.lower() not in SUFFIXES for name in paths):
         return None
     return read_fields
 
@@ -59,9 +59,9 @@ def read_fields(path: str | Sequence[str]) -> list[LayerData]:
         other files open.
     """
     layers = []
-    for one in [path] if isinstance(path, str) else path:
+    for name in [path] if isinstance(path, str) else path:
         try:
-            layers.append(field_layer(open_field(one)))
+            layers.append(field_layer(open_field(name)))
         except FieldError as error:
             if not _shown_in_window(str(error)):
                 raise
@@ -100,8 +100,8 @@ def field_layer(field: Field, max_px: int = MAX_WHOLE_PX) -> LayerData:
 
 def field_of(metadata: Mapping[str, Any]) -> Field | None:
     """The field in the metadata of a layer that this reader made, or None."""
-    found = metadata.get(FIELD_KEY)
-    return found if isinstance(found, Field) else None
+    field = metadata.get(FIELD_KEY)
+    return field if isinstance(field, Field) else None
 
 
 def _shown_in_window(message: str) -> bool:

@@ -24,6 +24,9 @@ from .resolution import square_mpp
 SLIDE_SUFFIXES = frozenset({".svs", ".ndpi", ".vms", ".mrxs", ".scn", ".bif", ".dcm", ".svslide", ".czi"})
 """Files that are offered to OpenSlide. TIFF and OME-TIFF, pyramids too, are read by tifffile."""
 
+_MACRO_FIRST = frozenset({".scn", ".bif"})
+"""Slides whose first image is the macro, with the label: what OpenSlide does not know is not shown as a plain TIFF."""
+
 _WHITE = np.uint8(255)
 
 
@@ -110,8 +113,8 @@ class SlidePixels(LazyPixels):
             raise FieldError(
                 self.path, f"{x1 - x0} x {y1 - y0} px are too many at once; read a region, or a lower level"
             )
-        full, own = self._header["sizes"][0], self._header["sizes"][self.level]
-        corner = (round(x0 * full[1] / own[1]), round(y0 * full[0] / own[0]))
+        full, shown = self._header["sizes"][0], self._header["sizes"][self.level]
+        corner = (round(x0 * full[1] / shown[1]), round(y0 * full[0] / shown[0]))
         file = self._file or SlideFile(self.path)
         region = file.ask(lambda slide: slide.read_region(corner, self.level, (x1 - x0, y1 - y0)))
         return _on_white(np.asarray(region))
@@ -156,6 +159,8 @@ def read_header(path: Path) -> dict[str, Any] | None:
     if hasattr(library, "detect_format"):
         kind = library.detect_format(str(path))
         if kind == "generic-tiff" or (kind is None and _is_tiff(path)):
+            if path.suffix.lower() in _MACRO_FIRST:
+                raise FieldError(path, "it is a damaged slide, or no slide; a plain TIFF should be named .tif")
             return None
         if kind is None:
             raise FieldError(path, "it is no slide that OpenSlide knows, or it is damaged")

@@ -101,6 +101,13 @@ class CaseCount(QObject):
         """The count; None where there is nothing to count yet."""
         return self.live.tally(self.desk.session.active, self.whole_case) if self.counted else None
 
+    @property
+    def detected(self) -> set[str]:
+        """Digests of the open fields in which a detector has looked; not of those that are read blind."""
+        seen = (key for key in self._rows if key in self.desk.session and not self.desk.blind.blind(key))
+        keys = [key for key in seen if self.desk.session[key].result is not None]
+        return {self.live.digest(key) for key in keys}
+
     def change_of_detections(self, key: Any, count: int) -> NDArray[np.float64]:
         """By how much judging each detection of an open field can move the score, shape (count,); 0 = it cannot."""
         change = np.zeros(count)

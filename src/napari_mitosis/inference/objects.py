@@ -77,8 +77,8 @@ def _distinct(boxes: NDArray[np.float64]) -> NDArray[np.intp]:
         bottom = np.minimum(boxes[order, 2:4], boxes[best, 2:4])
         shared = np.clip(bottom - top, 0, None).prod(axis=1)
         area = (boxes[order, 2:4] - boxes[order, :2]).prod(axis=1)
-        own = (boxes[best, 2:4] - boxes[best, :2]).prod()
-        order = order[shared <= _SAME_IOU * (area + own - shared)]
+        best_area = (boxes[best, 2:4] - boxes[best, :2]).prod()
+        order = order[shared <= _SAME_IOU * (area + best_area - shared)]
     return np.array(kept, dtype=np.intp)
 
 

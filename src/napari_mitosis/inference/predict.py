@@ -184,7 +184,7 @@ def _score(field: Field, detector: Detector, plan: _Plan) -> Job[tuple[NDArray[n
     while queue:
         tile = queue.popleft()
         try:
-            part, found = _look_at_tile(field, detector, plan, tile)
+            part, tile_boxes = _look_at_tile(field, detector, plan, tile)
         except RuntimeError as error:
             if not _out_of_memory(error):
                 raise
@@ -200,7 +200,7 @@ def _score(field: Field, detector: Detector, plan: _Plan) -> Job[tuple[NDArray[n
             continue
         y, x = tile.y0 // stride, tile.x0 // stride
         maps[:, y : y + part.shape[1], x : x + part.shape[2]] = part
-        boxes.append(found)
+        boxes.append(tile_boxes)
         done += 1
         yield Progress(done, done + len(queue), message)
     return maps, boxes
@@ -223,7 +223,7 @@ def _look_at_tile(
     pixels, top, left = read_tile(field, tile, plan.shape, plan.scale, halo, border, dense.multiple)
     h, w = -(-(tile.y1 - tile.y0) // dense.stride), -(-(tile.x1 - tile.x0) // dense.stride)
     part = np.zeros((0, h, w), dtype=np.float16)
-    found = np.zeros((0, 5), dtype=np.float32)
+    tile_boxes = np.zeros((0, 5), dtype=np.float32)
     with inference_on(network, plan.place):
         image = pixels.to(plan.place)
         if plan.names:
@@ -233,8 +233,8 @@ def _look_at_tile(
             part = core.clamp(0, 1).to(torch.float16).cpu().numpy()
         if isinstance(network, BoxNetwork):
             boxes = network.boxes(image.contiguous(memory_format=torch.channels_last)).float().cpu().numpy()
-            found = all_boxes(boxes, tile, top, left)
-    return part, found
+            tile_boxes = all_boxes(boxes, tile, top, left)
+    return part, tile_boxes
 
 
 def _scorer(dense: DenseNetwork, names: tuple[str, ...]) -> Callable[[torch.Tensor], torch.Tensor]:

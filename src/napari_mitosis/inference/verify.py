@@ -53,18 +53,18 @@ def verify(field: Field, evidence: Evidence, verifier: Detector, rule: Rule, *, 
     WeightsError
         If the network cannot examine candidates.
     """
-    found = Decider(evidence).candidates(_for_candidates(evidence, rule))
-    points = found[["y_px", "x_px"]].to_numpy()
+    listed = Decider(evidence).candidates(_for_candidates(evidence, rule))
+    points = listed[["y_px", "x_px"]].to_numpy()
     seen = yield from examine(field, points, verifier, device=device)
     if evidence.candidates is None:  # blobs have no box: a square about a circle of their area
-        side = side_px(found["area_um2"].to_numpy(np.float64), evidence.mpp)
-        found = found.assign(height_px=side, width_px=side)
-    frame = found[list(CANDIDATE_COLUMNS)].copy()
-    frame["detector"] = found["score"]
+        side = side_px(listed["area_um2"].to_numpy(np.float64), evidence.mpp)
+        listed = listed.assign(height_px=side, width_px=side)
+    frame = listed[list(CANDIDATE_COLUMNS)].copy()
+    frame["detector"] = listed["score"]
     frame["verifier"] = seen[:, 0].astype(np.float64)
-    for name in found.columns:
+    for name in listed.columns:
         if name not in (*DETECTION_COLUMNS, *CANDIDATE_COLUMNS, *VERIFIED_SCORES):
-            frame[name] = found[name]
+            frame[name] = listed[name]
     model = f"{evidence.model}+{verifier.card.name}"
     return replace(evidence, candidates=frame, scores=VERIFIED_SCORES, model=model)
 

@@ -44,14 +44,14 @@ def agree(tables: Mapping[str, pd.DataFrame], radius_um: float = SAME_UM) -> pd.
     pooled = _pooled(tables)
     figures = group(tables, radius_um)
     names = list(tables)
-    found = np.full((len(figures), len(names)), np.nan)
+    scores = np.full((len(figures), len(names)), np.nan)
     for row, members in enumerate(figures):
-        found[row, pooled.detector[members]] = pooled.probability[members]
+        scores[row, pooled.detector[members]] = pooled.probability[members]
     seeds = np.array([members[0] for members in figures], dtype=np.intp)
     places = pooled.places[seeds]
-    found_by = np.isfinite(found).sum(axis=1)
+    found_by = np.isfinite(scores).sum(axis=1)
     order = np.lexsort((places[:, 1], places[:, 0], -pooled.probability[seeds], -found_by))
-    frame = pd.DataFrame(np.hstack([places, found])[order], columns=[*PLACE_COLUMNS, *names])
+    frame = pd.DataFrame(np.hstack([places, scores])[order], columns=[*PLACE_COLUMNS, *names])
     return frame.assign(found_by=found_by[order].astype(np.int64), of=np.int64(len(names)))
 
 
@@ -138,10 +138,10 @@ def pairwise_agreement(tables: Mapping[str, pd.DataFrame], radius_um: float = SA
     """
     names = list(tables)
     frame = pd.DataFrame(np.nan, index=names, columns=names)
-    for one, other in combinations_with_replacement(names, 2):
-        total = len(tables[one]) + len(tables[other])
+    for first, second in combinations_with_replacement(names, 2):
+        total = len(tables[first]) + len(tables[second])
         if total:
-            pair = {one: tables[one], other: tables[other]}
-            both = len(tables[one]) if one == other else sum(len(rows) == 2 for rows in group(pair, radius_um))
-            frame.loc[one, other] = frame.loc[other, one] = 2 * both / total
+            pair = {first: tables[first], second: tables[second]}
+            both = len(tables[first]) if first == second else sum(len(rows) == 2 for rows in group(pair, radius_um))
+            frame.loc[first, second] = frame.loc[second, first] = 2 * both / total
     return frame

@@ -145,8 +145,8 @@ def _logistic(score: NDArray[np.float64], hit: NDArray[np.bool_], at: NDArray[np
         loss = np.logaddexp(0, z).sum() - target @ z
         return float(loss), np.array([wanted @ score, wanted.sum()])
 
-    found = minimize(cost, np.array([1.0, -1.0]), jac=True, bounds=[(0.0, 200.0), (-200.0, 200.0)], method="L-BFGS-B")
-    return np.asarray(expit(found.x[0] * at + found.x[1]), dtype=np.float64)
+    fitted = minimize(cost, np.array([1.0, -1.0]), jac=True, bounds=[(0.0, 200.0), (-200.0, 200.0)], method="L-BFGS-B")
+    return np.asarray(expit(fitted.x[0] * at + fitted.x[1]), dtype=np.float64)
 
 
 def reliability_table(probabilities: ArrayLike, hits: ArrayLike, bins: int = 10) -> pd.DataFrame:
@@ -177,10 +177,10 @@ def reliability_table(probabilities: ArrayLike, hits: ArrayLike, bins: int = 10)
     place = np.minimum((probability * bins).astype(int), bins - 1)
     rows = []
     for i in np.unique(place):
-        own = place == i
-        right, count = int(hit[own].sum()), int(own.sum())
+        in_bin = place == i
+        right, count = int(hit[in_bin].sum()), int(in_bin.sum())
         interval = binomtest(right, count).proportion_ci(method="wilson")
-        mean = float(probability[own].mean())
+        mean = float(probability[in_bin].mean())
         rows.append((i / bins, (i + 1) / bins, count, mean, right / count, float(interval.low), float(interval.high)))
     return pd.DataFrame(rows, columns=list(RELIABILITY_COLUMNS))
 
@@ -208,7 +208,7 @@ def cross_fitted(scores: pd.DataFrame) -> NDArray[np.float64]:
     """
     probability = np.empty(len(scores), dtype=np.float64)
     for fold in scores["fold"].unique():
-        own = (scores["fold"] == fold).to_numpy()
-        rest = scores[~scores["field"].isin(scores["field"][own])]
-        probability[own] = fit_calibration(rest["score"], rest["hit"]).apply(scores["score"][own])
+        in_fold = (scores["fold"] == fold).to_numpy()
+        rest = scores[~scores["field"].isin(scores["field"][in_fold])]
+        probability[in_fold] = fit_calibration(rest["score"], rest["hit"]).apply(scores["score"][in_fold])
     return probability

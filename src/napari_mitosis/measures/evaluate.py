@@ -131,9 +131,9 @@ def match(detections: pd.DataFrame, truth_yx: ArrayLike, radius_um: float, mpp: 
     if not (radius_um > 0 and mpp > 0):
         raise ValueError("radius and um/px must be positive")
     truth = np.asarray(truth_yx, dtype=np.float64).reshape(-1, 2)
-    found = detections[["y_px", "x_px"]].to_numpy(np.float64)
+    detected = detections[["y_px", "x_px"]].to_numpy(np.float64)
     order = np.argsort(-detections["score"].to_numpy(np.float64), kind="stable")
-    distance = cdist(found, truth) * mpp
+    distance = cdist(detected, truth) * mpp
     free = np.ones(len(truth), dtype=bool)
     pairs, wrong = [], []
     for i in order:
@@ -192,7 +192,7 @@ def bootstrap_interval(
     draws = np.random.default_rng(seed).integers(len(each), size=(samples, len(each)))
     tp, fp, fn = table[draws].sum(axis=1).T
     tail = 100 * (1 - level) / 2
-    found = {}
+    intervals = {}
     for name, top, bottom in (
         ("precision", tp, tp + fp),
         ("recall", tp, tp + fn),
@@ -201,8 +201,8 @@ def bootstrap_interval(
         defined = bottom > 0
         values = top[defined] / bottom[defined]
         low, high = np.percentile(values, [tail, 100 - tail]) if defined.any() else (np.nan, np.nan)
-        found[name] = (float(low), float(high))
-    return found
+        intervals[name] = (float(low), float(high))
+    return intervals
 
 
 def pr_curve(results: Sequence[FieldResult], radius_um: float) -> pd.DataFrame:

@@ -149,12 +149,12 @@ class Convention:
             If the area is not positive.
         """
         _check_area(area_mm2)
-        found = []
+        counts = []
         for limit, above in zip(self.from_counts, self.above, strict=True):
             reached = limit * area_mm2 / self.area_mm2
             lowest = math.floor(reached + _EXACT) + 1 if above else math.ceil(reached - _EXACT)
-            found.append(max(lowest, 1))  # no mitosis is score 1, however small the area
-        return tuple(found)
+            counts.append(max(lowest, 1))  # no mitosis is score 1, however small the area
+        return tuple(counts)
 
     def score(self, count: int, area_mm2: float) -> MitoticScore:
         """Mitotic score of a count in the total area of all fields counted.
@@ -206,7 +206,7 @@ SARCOMA = Convention(
 )
 
 CONVENTIONS: Mapping[str, Convention] = MappingProxyType(
-    {one.name: one for one in (NOTTINGHAM, WHO, NEUROENDOCRINE, SARCOMA)}
+    {convention.name: convention for convention in (NOTTINGHAM, WHO, NEUROENDOCRINE, SARCOMA)}
 )
 """Every convention by name."""
 

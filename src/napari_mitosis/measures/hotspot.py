@@ -322,8 +322,8 @@ class _Search:
         if self._tree is None:
             return np.zeros(len(centres), dtype=np.int64)
         reach = radii * (1 + _SLACK)
-        found = self._tree.query_ball_point(centres, reach, p=self._norm, return_length=True)
-        return np.asarray(found, dtype=np.int64)
+        counts = self._tree.query_ball_point(centres, reach, p=self._norm, return_length=True)
+        return np.asarray(counts, dtype=np.int64)
 
     def _length(self, vectors: Floats) -> Floats:
         absolute = np.abs(vectors)

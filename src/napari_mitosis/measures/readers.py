@@ -48,9 +48,9 @@ def union_of(readers: Mapping[str, pd.DataFrame], radius_um: float) -> pd.DataFr
     identified = any("figure" in table for table in readers.values())
     rows = []
     for field in _fields(readers):
-        own = {name: table[table["field"] == field] for name, table in readers.items()}
-        pooled = pd.concat([own[name].assign(reader=name) for name in names], ignore_index=True)
-        places = {name: table.assign(probability=1.0) for name, table in own.items()}
+        in_field = {name: table[table["field"] == field] for name, table in readers.items()}
+        pooled = pd.concat([in_field[name].assign(reader=name) for name in names], ignore_index=True)
+        places = {name: table.assign(probability=1.0) for name, table in in_field.items()}
         for members in group(places, radius_um):
             marks = pooled.iloc[members]
             first = marks.iloc[0]
@@ -100,11 +100,11 @@ def pair_table(readers: Mapping[str, pd.DataFrame], radii_um: Sequence[float] = 
 
 def cohen_kappa(first: ArrayLike, second: ArrayLike) -> float:
     """Cohen's kappa of two readers' words; NaN where chance alone would make them agree always."""
-    one, other = (np.asarray(words).reshape(-1) for words in (first, second))
-    if len(one) == 0 or len(one) != len(other):
+    words_a, words_b = (np.asarray(words).reshape(-1) for words in (first, second))
+    if len(words_a) == 0 or len(words_a) != len(words_b):
         return float("nan")
-    expected = sum(float((one == word).mean() * (other == word).mean()) for word in np.unique([one, other]))
-    return _kappa(float((one == other).mean()), expected)
+    expected = sum(float((words_a == word).mean() * (words_b == word).mean()) for word in np.unique([words_a, words_b]))
+    return _kappa(float((words_a == words_b).mean()), expected)
 
 
 def fleiss_kappa(words: ArrayLike) -> float:
@@ -144,10 +144,10 @@ class BlandAltman:
 
 def bland_altman(first: ArrayLike, second: ArrayLike) -> BlandAltman:
     """Bland and Altman's comparison of two series of counts, shape (fields,)."""
-    one, other = (np.asarray(counts, dtype=np.float64).reshape(-1) for counts in (first, second))
-    difference, mean = one - other, (one + other) / 2
-    bias = float(difference.mean()) if len(one) else float("nan")
-    spread = 1.96 * float(difference.std(ddof=1)) if len(one) > 1 else float("nan")
+    counts_a, counts_b = (np.asarray(counts, dtype=np.float64).reshape(-1) for counts in (first, second))
+    difference, mean = counts_a - counts_b, (counts_a + counts_b) / 2
+    bias = float(difference.mean()) if len(counts_a) else float("nan")
+    spread = 1.96 * float(difference.std(ddof=1)) if len(counts_a) > 1 else float("nan")
     return BlandAltman(bias, bias - spread, bias + spread, tuple(mean.tolist()), tuple(difference.tolist()))
 
 

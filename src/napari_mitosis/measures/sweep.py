@@ -181,9 +181,9 @@ def choose_rule(
 
 def _idle(grid: Grid) -> NDArray[np.bool_]:
     """Score thresholds below the map's own, which nothing can fail, but for the highest; (thresholds, scores)."""
-    own = np.array([0.0 if value == "otsu" else value for value in grid.threshold])
+    cuts = np.array([0.0 if value == "otsu" else value for value in grid.threshold])
     following = np.append(np.asarray(grid.min_score)[1:], np.inf)
-    return np.asarray(following[None, :] <= own[:, None])
+    return np.asarray(following[None, :] <= cuts[:, None])
 
 
 def as_stated(rule: Rule) -> Rule:

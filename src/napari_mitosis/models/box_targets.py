@@ -88,16 +88,16 @@ class Truth:
     def unknown(self, boxes: Tensor) -> Tensor:
         """Which boxes have their centre where nobody knows that there is background, shape (n,)."""
         y, x = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
-        found = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
+        covered = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
         if self.ignore is not None:
             h, w = self.ignore.shape
             # The mask is that of the image before it is enlarged for the trunk.
             row = ((y + 0.5) * (h / self.shape[0])).floor().long().clamp(0, h - 1)
             column = ((x + 0.5) * (w / self.shape[1])).floor().long().clamp(0, w - 1)
-            found |= self.ignore[row, column]
+            covered |= self.ignore[row, column]
         for y0, x0, y1, x1 in self.unsure:
-            found |= (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
-        return found
+            covered |= (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
+        return covered
 
 
 def make_truth(boxes: Tensor, shape: tuple[int, int], ignore: Tensor | None) -> Truth:

@@ -46,16 +46,16 @@ def anchor_grid(
 
 def encode(boxes: Tensor, references: Tensor) -> Tensor:
     """Offsets (dy, dx, dh, dw) that lead from `references` to `boxes`, both (n, 4)."""
-    size, own = boxes[:, 2:] - boxes[:, :2], references[:, 2:] - references[:, :2]
+    size, reference_size = boxes[:, 2:] - boxes[:, :2], references[:, 2:] - references[:, :2]
     shift = (boxes[:, :2] + boxes[:, 2:] - references[:, :2] - references[:, 2:]) / 2
-    return torch.cat([shift / own, torch.log(size / own)], dim=1)
+    return torch.cat([shift / reference_size, torch.log(size / reference_size)], dim=1)
 
 
 def decode(offsets: Tensor, references: Tensor) -> Tensor:
     """The inverse of `encode`."""
-    own = references[:, 2:] - references[:, :2]
-    centre = (references[:, :2] + references[:, 2:]) / 2 + offsets[:, :2] * own
-    half = own * torch.exp(offsets[:, 2:].clamp(max=_MAX_LOG_SCALE)) / 2
+    size = references[:, 2:] - references[:, :2]
+    centre = (references[:, :2] + references[:, 2:]) / 2 + offsets[:, :2] * size
+    half = size * torch.exp(offsets[:, 2:].clamp(max=_MAX_LOG_SCALE)) / 2
     return torch.cat([centre - half, centre + half], dim=1)
 
 

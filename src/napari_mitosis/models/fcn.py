@@ -35,8 +35,8 @@ def bilinear_kernel(channels: int, factor: int) -> Tensor:
     """Kernels (channels, 1, 2 s, 2 s) of bilinear upsampling by s."""
     size = 2 * factor
     t = torch.arange(size, dtype=torch.float32)
-    one = 1 - (t - (factor - 0.5)).abs() / factor
-    return (one[:, None] * one[None, :]).expand(channels, 1, size, size).clone()
+    profile = 1 - (t - (factor - 0.5)).abs() / factor
+    return (profile[:, None] * profile[None, :]).expand(channels, 1, size, size).clone()
 
 
 class FCN(nn.Module):
@@ -131,11 +131,11 @@ def continue_from(finer: FCN, coarser: FCN) -> None:
     """Start FCN-16s from a trained 32s, or 8s from a 16s: every layer that both have is copied."""
     if finer.finest * 2 != coarser.finest:
         raise ValueError(f"FCN-{finer.finest}s continues from FCN-{2 * finer.finest}s, not {coarser.finest}s")
-    own = finer.state_dict()
+    state = finer.state_dict()
     for key, value in coarser.state_dict().items():
-        if key in own and not key.startswith("up"):
-            own[key] = value
-    finer.load_state_dict(own)
+        if key in state and not key.startswith("up"):
+            state[key] = value
+    finer.load_state_dict(state)
 
 
 # Names of VGG-16's 13 convolutions by group.
@@ -186,14 +186,14 @@ def load_pytorch_fcn(network: FCN, state: Mapping[str, Tensor]) -> None:
         for leaf in ("weight", "bias"):
             renamed[f"groups.{group}.{2 * conv}.{leaf}"] = _take(state, f"conv{group + 1}_{conv + 1}.{leaf}")
     scores = {"score_fr": "score", "score_pool4": "score_pool4", "score_pool3": "score_pool3"}
-    own = network.state_dict()
+    expected = network.state_dict()
     for theirs, ours in {"fc6": "fc6", "fc7": "fc7", **scores}.items():
         for leaf in ("weight", "bias"):
             key = f"{ours}.{leaf}"
-            if key not in own:
+            if key not in expected:
                 continue
             value = _take(state, f"{theirs}.{leaf}")
-            if theirs not in scores or value.shape == own[key].shape:
+            if theirs not in scores or value.shape == expected[key].shape:
                 renamed[key] = value
     known = {f"conv{g + 1}_{c + 1}" for g, c in _CONVS} | {"fc6", "fc7", *scores}
     known |= {"upscore", "upscore2", "upscore8", "upscore16", "upscore_pool4"}
@@ -217,9 +217,9 @@ def _reshaped(value: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 def _load_part(network: FCN, state: Mapping[str, Tensor], source: str) -> None:
     """Load the given keys; each must exist here and have the same shape."""
-    own = network.state_dict()
+    merged = network.state_dict()
     for key, value in state.items():
-        if own[key].shape != value.shape:
-            raise WeightsError(f"{key} of {source} has shape {tuple(value.shape)}, not {tuple(own[key].shape)}")
-        own[key] = value
-    network.load_state_dict(own)
+        if merged[key].shape != value.shape:
+            raise WeightsError(f"{key} of {source} has shape {tuple(value.shape)}, not {tuple(merged[key].shape)}")
+        merged[key] = value
+    network.load_state_dict(merged)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .configured import Configured
+from .configured import Configured, Places, Rng
 from .dense_windows import dense_windows
 from .registry import register
 
@@ -135,7 +135,7 @@ def mirrored(pixels: Tensor) -> Tensor:
 def window_loss(
     network: IdsiaNet,
     pixels: Tensor,
-    centroids: Sequence[NDArray[np.float64]],
+    centroids: Places,
     offset: tuple[int, int],
     ignore: Tensor | None = None,
     step: int = _LOSS_STEP_PX,
@@ -175,10 +175,10 @@ def window_loss(
 
 def _is_mitosis(points: NDArray[np.float64], y: NDArray[np.int64], x: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Whether the pixels (y, x) of a grid are closer than `POSITIVE_PX` to one of `points`."""
-    found = np.zeros((len(y), len(x)), dtype=bool)
+    near = np.zeros((len(y), len(x)), dtype=bool)
     for py, px in points:
-        found |= (y[:, None] - py) ** 2 + (x[None, :] - px) ** 2 < POSITIVE_PX**2
-    return found
+        near |= (y[:, None] - py) ** 2 + (x[None, :] - px) ** 2 < POSITIVE_PX**2
+    return near
 
 
 @register("idsia")
@@ -190,13 +190,7 @@ class Idsia(Configured):
     configs = tuple(networks)
 
     @staticmethod
-    def loss(
-        network: nn.Module,
-        pixels: Tensor,
-        centroids: Sequence[NDArray[np.float64]],
-        rng: np.random.Generator,
-        ignore: Tensor | None = None,
-    ) -> Tensor:
+    def loss(network: nn.Module, pixels: Tensor, centroids: Places, rng: Rng, ignore: Tensor | None = None) -> Tensor:
         """Cross-entropy of windows inside the crops, every 8 px from a random corner on.
 
         Raises

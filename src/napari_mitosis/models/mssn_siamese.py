@@ -41,10 +41,10 @@ def contrastive_loss(embeddings: Tensor, kinds: Tensor, margin: float = MARGIN) 
         A scalar; 0 without any pair.
     """
     n = len(embeddings)
-    one, other = torch.triu_indices(n, n, 1, device=embeddings.device)
+    first, second = torch.triu_indices(n, n, 1, device=embeddings.device)
     # The hair keeps the root's slope finite where two figures are the same.
-    distance = ((embeddings[one] - embeddings[other]).square().sum(dim=1) + 1e-12).sqrt()
-    same = kinds[one] == kinds[other]
+    distance = ((embeddings[first] - embeddings[second]).square().sum(dim=1) + 1e-12).sqrt()
+    same = kinds[first] == kinds[second]
     total = embeddings.sum() * 0.0
     if same.any():
         total = total + distance[same].mean()

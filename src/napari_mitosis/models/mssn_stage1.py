@@ -243,14 +243,14 @@ class CompactStage1(nn.Module):
 
     def start_from(self, trunk: EfficientNetLite0) -> None:
         """Begin the first blocks of each branch with the weights of the trunk's next stage."""
-        own = trunk.stages[2].state_dict()
+        stage_state = trunk.stages[2].state_dict()
         for bars in self.bars.values():
             assert isinstance(bars, nn.ModuleList)
             for bar in bars:
                 blocks = bar.blocks
                 assert isinstance(blocks, nn.Sequential)
                 for i, block in enumerate(blocks):
-                    taken = {k.removeprefix(f"{i}."): v for k, v in own.items() if k.startswith(f"{i}.")}
+                    taken = {k.removeprefix(f"{i}."): v for k, v in stage_state.items() if k.startswith(f"{i}.")}
                     known = block.state_dict()
                     if taken and all(k in known and known[k].shape == v.shape for k, v in taken.items()):
                         block.load_state_dict(taken)

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from .configured import Places, Rng
+
 Class = TypeVar("Class", bound=type)
 
 ENTRY_POINTS = "napari_mitosis.detectors"
@@ -110,12 +112,7 @@ class LearnsMimics(Protocol):
     """A class that learns more from figures that a reader called mimics than that they are background."""
 
     @staticmethod
-    def mimic_loss(
-        network: nn.Module,
-        pixels: Tensor,
-        centroids: Sequence[NDArray[np.float64]],
-        mimics: Sequence[NDArray[np.float64]],
-    ) -> Tensor:
+    def mimic_loss(network: nn.Module, pixels: Tensor, centroids: Places, mimics: Places) -> Tensor:
         """What is added to the loss of a batch; places (y, x) in pixels of each image, some beyond its edge."""
         ...
 
@@ -141,13 +138,7 @@ class DetectorClass(Protocol):
         ...
 
     @staticmethod
-    def loss(
-        network: nn.Module,
-        pixels: Tensor,
-        centroids: Sequence[NDArray[np.float64]],
-        rng: np.random.Generator,
-        ignore: Tensor | None = None,
-    ) -> Tensor:
+    def loss(network: nn.Module, pixels: Tensor, centroids: Places, rng: Rng, ignore: Tensor | None = None) -> Tensor:
         """The training loss of a batch, from centroids alone.
 
         Parameters
@@ -184,19 +175,19 @@ def registered() -> dict[str, DetectorClass]:
     stays with its first owner.
     """
     package = importlib.import_module(__package__)
-    found: dict[str, DetectorClass] = {}
+    by_name: dict[str, DetectorClass] = {}
     for info in pkgutil.iter_modules(package.__path__):
-        found |= _classes(importlib.import_module(f"{__package__}.{info.name}"))
+        by_name |= _classes(importlib.import_module(f"{__package__}.{info.name}"))
     for point in sorted(metadata.entry_points(group=ENTRY_POINTS)):
         try:
             classes = _classes(importlib.import_module(point.module))
         except Exception as error:  # whatever is wrong with one package, the other detectors work
             _log.warning("detectors of %s are left out: %s: %s", point.module, type(error).__name__, error)
             continue
-        for name in classes.keys() & found.keys():
+        for name in classes.keys() & by_name.keys():
             _log.warning("there is a detector '%s' already; that of %s is left out", name, point.module)
-        found = classes | found
-    return dict(sorted(found.items()))
+        by_name = classes | by_name
+    return dict(sorted(by_name.items()))
 
 
 def _classes(module: ModuleType) -> dict[str, DetectorClass]:
@@ -273,7 +264,7 @@ def installed(folder: Path | None = None) -> list[tuple[ModelCard, Path]]:
     """
     shipped = Path(str(resources.files("napari_mitosis") / "weights"))
     places = [shipped, user_folder()] if folder is None else [folder]
-    found = []
+    versions = []
     for place in places:
         cards, strays = cards_in(place)
         for stray in strays:
@@ -281,15 +272,15 @@ def installed(folder: Path | None = None) -> list[tuple[ModelCard, Path]]:
         for path, card in cards:
             weights = path.with_suffix(".safetensors")
             if weights.is_file() or card.members:
-                found.append((card, weights))
-    single = [card for card, _ in found if not card.members]
+                versions.append((card, weights))
+    single = [card for card, _ in versions if not card.members]
     known = {card.name for card in single}
     adopted = read_adopted(folder or user_folder())
     preferred = {
         card.detector: card for card in sorted(single, key=lambda card: _preference(card, adopted.get(card.detector)))
     }
     chains = [(card, shipped / f"{card.detector}.safetensors") for card in preset_cards(preferred)]
-    return [*((card, path) for card, path in found if _needed(card) <= known), *chains]
+    return [*((card, path) for card, path in versions if _needed(card) <= known), *chains]
 
 
 def _preference(card: ModelCard, adopted: Sequence[str] | None) -> tuple[bool, bool, tuple[tuple[int, str], ...]]:

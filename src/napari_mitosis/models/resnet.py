@@ -79,20 +79,20 @@ def load_torchvision_resnet50(network: ResNet50, state: Mapping[str, Tensor]) ->
     WeightsError
         If a key is missing, unknown or of another shape.
     """
-    own = network.state_dict()
+    expected = network.state_dict()
     given = dict(state)
     for leaf in ("fc.weight", "fc.bias"):
-        if leaf in given and given[leaf].shape != own[leaf].shape:
-            given[leaf] = own[leaf]
-    for key in own:
+        if leaf in given and given[leaf].shape != expected[leaf].shape:
+            given[leaf] = expected[leaf]
+    for key in expected:
         if key not in given:
             if key.startswith("fc.") or key.endswith("num_batches_tracked"):
-                given[key] = own[key]
+                given[key] = expected[key]
                 continue
             raise WeightsError(f"the ResNet-50 state dict has no {key}")
-        if given[key].shape != own[key].shape:
-            raise WeightsError(f"{key} has shape {tuple(given[key].shape)}, not {tuple(own[key].shape)}")
-    unknown = sorted(set(given) - set(own))
+        if given[key].shape != expected[key].shape:
+            raise WeightsError(f"{key} has shape {tuple(given[key].shape)}, not {tuple(expected[key].shape)}")
+    unknown = sorted(set(given) - set(expected))
     if unknown:
         raise WeightsError(f"the ResNet-50 state dict holds unknown keys: {', '.join(unknown[:3])}")
     network.load_state_dict({key: torch.as_tensor(value) for key, value in given.items()})

@@ -12,13 +12,12 @@ from typing import ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import WeightsError
 from .box_targets import BoxOptions, Targets, Truth, anchor_targets, fixed_boxes, make_truth
 from .boxes import anchor_grid, clip, decode, nms
-from .configured import Configured
+from .configured import Configured, Places, Rng
 from .registry import register
 from .trunks import EfficientNetLite0, conv_bn
 from .vgg_m import VGGM
@@ -216,9 +215,9 @@ class RPN(nn.Module):
     def detect(self, outputs: tuple[Tensor, Tensor, Tensor, Tensor], shape: tuple[int, int]) -> Tensor:
         """`boxes` from what the network gave for one image of `shape` (H, W)."""
         _, logits, offsets, anchors = outputs
-        found = self.proposals(logits[0], offsets[0], anchors, (shape[0] * self.zoom, shape[1] * self.zoom))
-        kept = nms(found[:, :4], found[:, 4], self.options.final_iou)
-        return torch.cat([self.from_trunk(found[kept, :4]), found[kept, 4:]], dim=1)
+        boxes = self.proposals(logits[0], offsets[0], anchors, (shape[0] * self.zoom, shape[1] * self.zoom))
+        kept = nms(boxes[:, :4], boxes[:, 4], self.options.final_iou)
+        return torch.cat([self.from_trunk(boxes[kept, :4]), boxes[kept, 4:]], dim=1)
 
 
 class CompactRPN(RPN):
@@ -312,13 +311,7 @@ class RPNDetector(Configured):
     configs = tuple(networks)
 
     @staticmethod
-    def loss(
-        network: nn.Module,
-        pixels: Tensor,
-        centroids: Sequence[NDArray[np.float64]],
-        rng: np.random.Generator,
-        ignore: Tensor | None = None,
-    ) -> Tensor:
+    def loss(network: nn.Module, pixels: Tensor, centroids: Places, rng: Rng, ignore: Tensor | None = None) -> Tensor:
         """The proposal loss with the paper's fixed box of 30 px about each centroid."""
         assert isinstance(network, RPN)
         _, logits, offsets, anchors = network(pixels)

@@ -45,14 +45,14 @@ def origins(cards: Iterable[ModelCard]) -> list[Origin]:
     """Where versions come from, as `origin`; what has members and no weights is what its members are."""
     shipped = {version_hash(card) for _, card in cards_in(Path(str(resources.files("napari_mitosis") / "weights")))[0]}
     known = _read()
-    found: list[Origin] = []
+    listed: list[Origin] = []
     for card in cards:
         mark = version_hash(card)
         if mark in shipped or card.members:
-            found.append("shipped")
+            listed.append("shipped")
         else:
-            found.append(known.get(mark, "elsewhere") if card.sha256 else "elsewhere")
-    return found
+            listed.append(known.get(mark, "elsewhere") if card.sha256 else "elsewhere")
+    return listed
 
 
 def from_elsewhere(cards: Iterable[ModelCard]) -> list[ModelCard]:
@@ -87,13 +87,13 @@ def packages() -> Mapping[str, str]:
     points = [point for point in metadata.entry_points(group=ENTRY_POINTS) if point.dist is not None]
     if not points:
         return {}
-    found = {}
+    owners = {}
     for name, cls in registered().items():
         for point in points:
             module = str(getattr(cls, "__module__", ""))
             if point.dist is not None and (module == point.module or module.startswith(f"{point.module}.")):
-                found[name] = f"{point.dist.name} {point.dist.version}"
-    return found
+                owners[name] = f"{point.dist.name} {point.dist.version}"
+    return owners
 
 
 def _read() -> dict[str, Literal["made here", "accepted"]]:

@@ -88,7 +88,7 @@ def lineage(name: str, folder: Path | None = None) -> list[ModelCard]:
         If there is no such version.
     """
     card, _ = find_version(name, folder)
-    cards = {one.name: one for one, _ in installed(folder)}
+    cards = {known.name: known for known, _ in installed(folder)}
     line = [card]
     while (parent := line[-1].parent) in cards and cards[str(parent)] not in line:
         line.append(cards[str(parent)])

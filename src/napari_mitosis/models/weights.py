@@ -56,14 +56,16 @@ def check_state(network: nn.Module, state: Mapping[str, Tensor], source: str) ->
     WeightsError
         Naming the first keys that are missing, too many, of another shape or not finite.
     """
-    own = network.state_dict()
-    problems = [f"{k} is missing" for k in own if k not in state]
-    problems += [f"{k} is unknown" for k in state if k not in own]
-    problems += [f"{k} holds values that are no numbers" for k in own if k in state and not state[k].isfinite().all()]
+    expected = network.state_dict()
+    problems = [f"{k} is missing" for k in expected if k not in state]
+    problems += [f"{k} is unknown" for k in state if k not in expected]
     problems += [
-        f"{k} has shape {tuple(state[k].shape)}, not {tuple(own[k].shape)}"
-        for k in own
-        if k in state and state[k].shape != own[k].shape
+        f"{k} holds values that are no numbers" for k in expected if k in state and not state[k].isfinite().all()
+    ]
+    problems += [
+        f"{k} has shape {tuple(state[k].shape)}, not {tuple(expected[k].shape)}"
+        for k in expected
+        if k in state and state[k].shape != expected[k].shape
     ]
     if problems:
         more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""

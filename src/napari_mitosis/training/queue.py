@@ -29,6 +29,7 @@ from .final import with_reports
 from .material import TrainingData
 from .patient_report import Seen, as_text, false_on_tissue, measure_groups, report_patients
 from .publish import describe
+from .seen import seen_in_training
 from .stages import Stage
 from .systems import system
 
@@ -205,11 +206,12 @@ def _publish(data: TrainingData, plan: QueuePlan, name: str) -> Job[None]:
     card = system(name).card(version=plan.version, seed=plan.seed)
     network = detector_class(name).build(card.config)
     load_state(network, _blended(plan, name, "final"), name)
-    update = {
+    update: dict[str, object] = {
         "poses": 1,
         "parent": plan.start.stem.replace("-", "@", 1) if plan.start is not None else None,
         "trained_on": f"{describe(data.samples)}; {len(data.crops)} crops of other slides and tissue",
     }
+    update["seen"] = yield from seen_in_training(data.samples, data.crops, card.mpp)
     card = with_reports(card.model_copy(update=update), plan.out / name / "report" / "report.json", None)
     publish(network, card, plan.out / name / "published")
 

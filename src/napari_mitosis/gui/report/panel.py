@@ -21,10 +21,11 @@ from ..desk import Desk
 from ..errand import Errand
 from ..places import look_at
 from .area import AreaChoice
+from .case_box import CaseBox
 from .numbers import Numbers
-from .parts import CaseBox, HotspotBox, OutBox
+from .parts import HotspotBox, OutBox
 from .printing import print_pdf
-from .work import Found, adding, exporting, finding, importing, lone_case, reporting, seeking
+from .work import Found, adding, exporting, finding, importing, lone_case, picturing, reporting, seeking
 
 ChooseFile = Callable[[QWidget, str, str, str], str]
 
@@ -90,6 +91,8 @@ class ReportPanel(QWidget):
         self.numbers.convention_chosen.connect(self.count.set_convention)
         self.numbers.next_wanted.connect(self._go_on)
         self.case_box.added.connect(self._add)
+        self.case_box.all_added.connect(self._add_all)
+        self.case_box.field_chosen.connect(self._go_to)
         self.case_box.chosen.connect(self._case_chosen)
         self.case_box.scope_changed.connect(lambda: self.count.set_whole_case(self.case_box.whole_case))
         self.area.told.connect(self._tell)
@@ -123,6 +126,7 @@ class ReportPanel(QWidget):
         notebook = self.desk.notebook(key) if key is not None else None
         self.area.show_area(notebook)
         self.case_box.show_field(notebook.marks.case if notebook is not None else "", notebook is not None)
+        self.case_box.show_detected(self.count.detected)
         for part in (self.hotspot_box, self.out_box):
             part.setEnabled(bool(counted) and not self._errands)
 
@@ -157,6 +161,9 @@ class ReportPanel(QWidget):
     def _case_read(self, found: Found) -> None:
         self._found = found
         self.case_box.show_case(found.names, found.case)
+        for field in found.case.fields if found.case is not None else ():
+            if field.digest in self.case_box.without_picture():
+                self._start(picturing(field), lambda drawn: self.case_box.show_picture(*drawn))
         self.count.set_case(found.case.fields if found.case is not None else ())
 
     def _add(self, name: str) -> None:
@@ -165,9 +172,26 @@ class ReportPanel(QWidget):
         if notebook is not None and journal is not None:
             self._start(adding(journal, name, [notebook.field], self.desk.reader), self._added)
 
+    def _add_all(self, name: str) -> None:
+        """Put all open fields into a case."""
+        fields, journal = [self.desk.session[key].field for key in self.desk.session], self.desk.journal
+        if journal is not None:
+            self._start(adding(journal, name, fields, self.desk.reader), self._added)
+
+    def _go_to(self, digest: str) -> None:
+        """Look at a field of the case, if it is open."""
+        for key in self.desk.session:
+            notebook = self.desk.notebooks.known(key)
+            if notebook is not None and notebook.field.digest == digest:
+                self.desk.fields.choose(str(key))
+                return
+        self._tell("This field is not open: open its file in Fields.")
+
     def _added(self, found: Found) -> None:
-        if self.desk.current is not None:
-            self.desk.current.refresh()
+        for key in self.desk.session:
+            notebook = self.desk.notebooks.known(key)
+            if notebook is not None:
+                notebook.refresh()
         self._case_read(found)
 
     # ------------------------------------------------------------------ hotspot
@@ -246,7 +270,7 @@ class ReportPanel(QWidget):
         assert case is not None
         self._target, self._paper = Path(path), kind
         written = self._target if kind == "html" else None
-        self._start(reporting(journal, case, options, written), self._reported)
+        self._start(reporting(journal, case, options, self.live.waiting(), written), self._reported)
 
     def _reported(self, page: str) -> None:
         if self._paper != "html":

@@ -1,4 +1,4 @@
-"""Parts of the Report step: which case, which hotspot, which way out."""
+"""Parts of the Report step: which hotspot, which way out."""
 
 from __future__ import annotations
 
@@ -9,17 +9,12 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QHBoxLayout,
     QLabel,
-    QLineEdit,
     QPushButton,
-    QRadioButton,
-    QTableWidget,
-    QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
 from ...annotations.exchange import FORMATS
-from ...cases.case import Case
 from ...measures.hotspot import Shape
 
 
@@ -27,96 +22,6 @@ def _section(text: str) -> QLabel:
     label = QLabel(text)
     label.setObjectName("section")
     return label
-
-
-class CaseBox(QWidget):
-    """Which fields are counted: the active one, or those of a case.
-
-    Attributes
-    ----------
-    added : Signal(str)
-        The active field is to be put into the case of this name.
-    chosen : Signal(str)
-        Another case is looked at.
-    scope_changed : Signal()
-    """
-
-    added = Signal(str)
-    chosen = Signal(str)
-    scope_changed = Signal()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.this_field, self.this_case = QRadioButton("This field"), QRadioButton("The case")
-        self.this_field.setChecked(True)
-        self.cases = QComboBox()
-        self.cases.setPlaceholderText("no case yet")
-        self.new = QLineEdit()
-        self.new.setPlaceholderText("name of a case")
-        self.add = QPushButton("Add this field")
-        self.add.setToolTip("Put the field that is looked at into the case of this name; it is made if it is new.")
-        self.table = QTableWidget(0, 3)
-        self.table.setHorizontalHeaderLabels(["Field", "State", "Mitoses"])
-        numbers = self.table.verticalHeader()
-        if numbers is not None:
-            numbers.hide()
-        self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
-        self.table.setMaximumHeight(130)
-        self.table.hide()
-        scope, put = QHBoxLayout(), QHBoxLayout()
-        for part in (self.this_field, self.this_case, self.cases):
-            scope.addWidget(part)
-        put.addWidget(self.new)
-        put.addWidget(self.add)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(scope)
-        column.addWidget(self.table)
-        column.addLayout(put)
-        self.this_field.toggled.connect(self._scope)
-        self.cases.textActivated.connect(self.chosen)
-        self.add.clicked.connect(self._add)
-        self.new.returnPressed.connect(self._add)
-
-    @property
-    def whole_case(self) -> bool:
-        """Whether the case is counted, not the field alone."""
-        return self.this_case.isChecked()
-
-    @property
-    def name(self) -> str:
-        """The case that is looked at; nothing where there is none."""
-        return self.cases.currentText()
-
-    def show_case(self, names: list[str], case: Case | None) -> None:
-        """Show the cases there are, and the fields of one."""
-        self.cases.clear()
-        self.cases.addItems(names)
-        self.cases.setCurrentIndex(names.index(case.name) if case is not None else -1)
-        self.this_case.setEnabled(case is not None)
-        fields = case.fields if case is not None else ()
-        self.table.setRowCount(len(fields))
-        for row, field in enumerate(fields):
-            mitoses = int((field.figures["label"] == "mitosis").sum())
-            for column, text in enumerate((field.name, field.state, str(mitoses))):
-                item = QTableWidgetItem(text)
-                item.setToolTip(field.digest[:12])
-                self.table.setItem(row, column, item)
-        self.table.setVisible(bool(fields))
-
-    def show_field(self, case: str, there: bool) -> None:
-        """Show to which case the active field belongs."""
-        self.add.setEnabled(there)
-        self.this_field.setToolTip(f"It belongs to the case {case}." if case else "It belongs to no case yet.")
-
-    def _scope(self) -> None:
-        self.scope_changed.emit()
-
-    def _add(self) -> None:
-        name = self.new.text().strip() or self.name
-        if name:
-            self.new.clear()
-            self.added.emit(name)
 
 
 class HotspotBox(QWidget):

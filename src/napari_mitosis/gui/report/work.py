@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,17 +11,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from qtpy.QtGui import QColor, QImage
 
 from ...annotations.exchange import FieldFacts, Strict, export_annotations, read_annotations
 from ...annotations.store import Journal
-from ...cases.case import Case, add_to_case, case_names, read_case, read_fields
+from ...cases.case import Case, CaseField, add_to_case, case_names, read_case, read_fields
 from ...cases.count import Counted
+from ...cases.live import Waiting
 from ...cases.places import Place, case_hotspot
 from ...cases.report import ReportOptions, report, write_page
-from ...fields.field import Field
+from ...errors import MitosisError
+from ...fields.field import Field, lazy_field
 from ...jobs import Job, Progress
 from ...measures.hotspot import Shape
 from ...measures.tissue import cell_px, tissue_cells
+from ...names import text_path
+from ..open.thumbnails import SIDE_PX, thumbnail_job
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +64,11 @@ def masking(field: Field) -> Job[tuple[NDArray[np.bool_], int]]:
     return tissue_cells(field.read, field.shape, mpp), cell_px(mpp)
 
 
-def reporting(journal: Journal, case: Case, options: ReportOptions, path: Path | None) -> Job[str]:
-    """Make the page of a case, and write it where a path is given."""
-    page = yield from report(journal, case, datetime.now(UTC), options)
+def reporting(
+    journal: Journal, case: Case, options: ReportOptions, waiting: Mapping[str, Waiting], path: Path | None
+) -> Job[str]:
+    """Make the page of a case with what waits in its open fields, and write it where a path is given."""
+    page = yield from report(journal, case, datetime.now(UTC), options, waiting)
     if path is not None:
         write_page(path, page)
     return page
@@ -76,6 +84,17 @@ def importing(path: Path, facts: FieldFacts, checks: Strict) -> Job[tuple[Path, 
     """Read the figures of a file, to be added to a field."""
     yield Progress(0, 1, f"reading {path.name}")
     return path, read_annotations(path, facts, None, checks), checks
+
+
+def picturing(field: CaseField) -> Job[tuple[str, QImage]]:
+    """A thumbnail of a field of a case, from its file; grey where that is not there."""
+    image = QImage(SIDE_PX, SIDE_PX, QImage.Format.Format_RGB888)
+    image.fill(QColor("#6b7280"))
+    if field.path:
+        with contextlib.suppress(MitosisError, OSError):
+            opened = lazy_field(text_path(field.path), field.mpp)
+            image = (yield from thumbnail_job(field.digest, opened, opened.levels[-1]))[2]
+    return field.digest, image
 
 
 def exporting(path: Path, figures: pd.DataFrame, facts: FieldFacts, name: str) -> Job[tuple[Path, int, int]]:
