@@ -1,11 +1,18 @@
-"""What the detectors of this folder share: how one of their configurations is built."""
+"""What the detectors of this folder share: how a configuration is built, and what a loss is given."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
+
+Places = Sequence[NDArray[np.float64]]
+"""Places (y, x) of each image of a batch, in its pixels: arrays of shape (n, 2)."""
+
+Rng = np.random.Generator
 
 
 class Configured:
