@@ -35,7 +35,6 @@ class Seen(BaseModel):
         table = np.array(self.looks)
         return float(_nearest(look[None], table, _scale(table))[0] / self.usual)
 
-
     def with_looks(self, looks: Sequence[NDArray[np.float64]]) -> Seen:
         """The same with these learned, too; the newest are kept where there is no room for all."""
         rows = [*self.looks, *([round(float(v), 4) for v in look] for look in looks)]
