@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_mitosis.fields.field import Field
+from napari_mitosis.annotations.notebook import Notebook
+from napari_mitosis.annotations.store import Journal
+from napari_mitosis.fields.field import Field, lazy_field
 from napari_mitosis.finetune.features import candidate_features
 from napari_mitosis.finetune.propose import FieldCandidates, draw_blind, propose
 from napari_mitosis.jobs import run
@@ -32,6 +34,7 @@ def test_a_field_like_one_chosen_before_is_worth_little() -> None:
     seen = fields[2].features
     assert seen is not None
     assert propose(fields, 1, judged=seen)[0].field != 2  # what was judged before is not asked for again
+    assert propose([FieldCandidates("empty", np.empty(0))], 1, judged=seen) == []
 
 
 def test_only_so_many_candidates_of_a_field_count() -> None:
@@ -75,8 +78,21 @@ def test_the_command_looks_and_proposes(tmp_path) -> None:
     for name in ("hotspot", "quiet", "mimics"):
         pixels = tifffile.imread(str(resources.files("napari_mitosis") / "sample_data" / f"{name}.tif"))
         tifffile.imwrite(tmp_path / f"{name}.tif", pixels[:320, :320], photometric="rgb")
+    store = Journal(tmp_path / "journal.sqlite")
+    annotated = lazy_field(tmp_path / "hotspot.tif", mpp=0.25)
+    store.remember(annotated)
+    Notebook(store, annotated, "Ann").add(100.0, 100.0)
+    store.close()
     call = ["propose", str(tmp_path), "--count", "2", "--blind", "1", "--mpp", "0.25", "--device", "cpu"]
+    call += ["--journal", str(tmp_path / "journal.sqlite")]
     done = CliRunner().invoke(app, call)
     assert done.exit_code == 0, done.output
-    assert done.output.count("candidates, worth") >= 1
-    assert done.output.count("drawn at random") == 1
+    (drawn,) = [line.split()[0] for line in done.output.splitlines() if "drawn at random" in line]
+    assert f"finetune --drawn {drawn} " in done.output
+    assert done.output.count("candidates, worth") <= 1  # of the other two one was drawn
+    assert "hotspot" not in done.output  # it is annotated already
+    for name in ("quiet", "mimics"):
+        (tmp_path / f"{name}.tif").unlink()
+    none = CliRunner().invoke(app, call)
+    assert none.exit_code == 1
+    assert "annotated already" in " ".join(none.output.split())
