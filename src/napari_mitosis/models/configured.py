@@ -24,10 +24,16 @@ class Configured:
         Its name, a colon and what it is.
     networks : mapping of str to callable
         What makes the network of each configuration.
+    configs : tuple of str
+        Their names.
     """
 
     title: ClassVar[str]
     networks: ClassVar[Mapping[str, Callable[[], nn.Module]]]
+    configs: ClassVar[tuple[str, ...]]
+
+    def __init_subclass__(cls) -> None:
+        cls.configs = tuple(cls.networks)
 
     @classmethod
     def build(cls, config: str) -> nn.Module:

@@ -166,7 +166,6 @@ class DeepDetDetector(Configured):
 
     title = "DeepDet: region proposals and a classifier of regions (Faster R-CNN)"
     networks: ClassVar = {"compact": CompactDeepDet, "paper": PaperDeepDet}
-    configs = tuple(networks)
 
     @staticmethod
     def loss(network: nn.Module, pixels: Tensor, centroids: Places, rng: Rng, ignore: Tensor | None = None) -> Tensor:

@@ -100,7 +100,6 @@ class DeepVer(Configured):
     kind = "verifier"
     title = "DeepVer: a residual network that looks at each detection once more"
     networks: ClassVar = {"compact": CompactDeepVer, "paper": PaperDeepVer}
-    configs = tuple(networks)
 
     @staticmethod
     def loss(network: nn.Module, pixels: Tensor, centroids: Places, rng: Rng, ignore: Tensor | None = None) -> Tensor:

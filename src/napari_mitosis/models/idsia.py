@@ -187,7 +187,6 @@ class Idsia(Configured):
 
     title = "IDSIA DNN: two pixel classifiers on windows of 101 px (the paper's own networks)"
     networks: ClassVar = {"compact": IdsiaNet}
-    configs = tuple(networks)
 
     @staticmethod
     def loss(network: nn.Module, pixels: Tensor, centroids: Places, rng: Rng, ignore: Tensor | None = None) -> Tensor:

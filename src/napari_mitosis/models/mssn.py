@@ -285,7 +285,6 @@ class MSSNDetector(Configured):
 
     title = "MSSN: windows of four kinds, then a Siamese comparison with known figures"
     networks: ClassVar = {"compact": CompactMSSN, "paper": PaperMSSN}
-    configs = tuple(networks)
 
     @staticmethod
     def loss(network: nn.Module, pixels: Tensor, centroids: Places, rng: Rng, ignore: Tensor | None = None) -> Tensor:

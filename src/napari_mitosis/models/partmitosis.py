@@ -171,7 +171,6 @@ class PartMitosis(Configured):
 
     title = "PartMitosis: weak and strong labels joined by a weight transfer function"
     networks: ClassVar = {"compact": CompactPartMitosis, "paper": PaperPartMitosis}
-    configs = tuple(networks)
 
     @staticmethod
     def loss(network: nn.Module, pixels: Tensor, centroids: Places, rng: Rng, ignore: Tensor | None = None) -> Tensor:

@@ -308,7 +308,6 @@ class RPNDetector(Configured):
 
     title = "RPN: region proposals of DeepDet taken as detections"
     networks: ClassVar = {"compact": CompactRPN, "paper": PaperRPN}
-    configs = tuple(networks)
 
     @staticmethod
     def loss(network: nn.Module, pixels: Tensor, centroids: Places, rng: Rng, ignore: Tensor | None = None) -> Tensor:

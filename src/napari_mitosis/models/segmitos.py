@@ -79,7 +79,6 @@ class SegMitos(Configured):
 
     title = "SegMitos: fully convolutional network with concentric loss"
     networks: ClassVar = {"compact": CompactSegMitos, **{f"paper/{n}s": partial(FCN, n) for n in (32, 16, 8)}}
-    configs = tuple(networks)
 
     @staticmethod
     def loss(network: nn.Module, pixels: Tensor, centroids: Places, rng: Rng, ignore: Tensor | None = None) -> Tensor:
