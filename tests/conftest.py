@@ -10,6 +10,12 @@ import pytest
 # Drawn networks are not worth converting; what the other runtime sees has tests of its own (contract/test_runtimes.py).
 os.environ.setdefault("NAPARI_MITOSIS_RUNTIME", "torch")
 
+# As on a processor without bfloat16: no test may depend on what this one has.
+if os.environ.get("NAPARI_MITOSIS_TEST_FLOAT32"):
+    from napari_mitosis.inference import device
+
+    device._cpu_has_bfloat16 = lambda: False
+
 
 @pytest.fixture(autouse=True, scope="session")
 def own_state(tmp_path_factory: pytest.TempPathFactory) -> None:

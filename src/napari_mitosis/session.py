@@ -71,6 +71,8 @@ class Result:
         Detections per mm2 with the Poisson interval.
     pipeline : Pipeline
         What looked; its rule is the one that the model brings along.
+    note : str
+        What the reader should know of this look, such as that the stain is unusual; mostly empty.
     """
 
     ticket: Ticket
@@ -83,6 +85,7 @@ class Result:
     threshold: float
     density: Density
     pipeline: Pipeline
+    note: str = ""
 
     @property
     def card(self) -> ModelCard:
@@ -322,7 +325,10 @@ class Session:
         yield Progress(0, 0, "deciding")
         # The sliders may have moved while the network looked.
         rule = state.rule if state.rule is not None and state.model == evidence.model else pipeline.rule
-        return Request(ticket, evidence, pipeline.decider(evidence), rule, pipeline).run()
+        result = Request(ticket, evidence, pipeline.decider(evidence), rule, pipeline).run()
+        from .inference.stain_guard import unusual_stain  # torch: only in the worker of a detection
+
+        return replace(result, note=unusual_stain(field, pipeline.card))
 
     def loading(self, model: str) -> Job[Pipeline]:
         """A job that returns the pipeline of a model; each is loaded once."""

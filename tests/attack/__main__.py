@@ -10,7 +10,10 @@ import time
 
 from .worker import Tally, Worker, attack
 
-FULL = {"images": 10_000, "tables": 5_000, "cards": 5_000, "runs": 1_000, "weights": 500, "spill": 2_000}
+FULL = {
+    **{"images": 10_000, "tables": 5_000, "cards": 5_000, "runs": 1_000, "weights": 500, "spill": 2_000},
+    **{"datasets": 2_000, "slides": 2_000, "journals": 1_000, "studies": 1_000, "templates": 1_000},
+}
 
 
 def main() -> int:

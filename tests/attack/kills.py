@@ -36,6 +36,9 @@ TROUBLES = ("none", "none", "held", "full", "clock")
 NEW_FILE_EVERY = 8
 WHILE_OPENING_EVERY = 6
 READY_S = 5.0
+MOST_LINES = 14
+BETWEEN_S, HELD_S = 0.03, 0.5
+"""Then a moment more; where the journal is held, an action waits half a second before it is kept elsewhere."""
 State = tuple[tuple[float, float, str], ...]
 
 
@@ -150,8 +153,11 @@ def one_round(folder: Path, file: Path, number: int, seed: int) -> tuple[int, li
         time.sleep(rng.uniform(0, 0.03))
         with contextlib.suppress(sqlite3.OperationalError):
             holder.execute("BEGIN IMMEDIATE")
-    time.sleep(rng.uniform(0, 0.9 if trouble == "held" else 0.3))
-    told = [_kill(child, pipe) for child, pipe in writers]
+    # By what the first has told, not by time alone, so that a busy machine kills writers at work, too.
+    first = writers[0][1]
+    lines = [first.readline() for _ in range(rng.randint(0, MOST_LINES))] if number % WHILE_OPENING_EVERY else []
+    time.sleep(rng.uniform(0, HELD_S if trouble == "held" else BETWEEN_S))
+    told = [_kill(child, pipe, lines if pipe is first else []) for child, pipe in writers]
     if holder is not None:
         holder.close()
     return sum(what == "kept" for lines in told for what, _, _ in lines), _check(file, before, told)
@@ -204,11 +210,12 @@ def _start(file: Path, seed: str, reader: str, trouble: str) -> tuple[int, Any]:
     return child, os.fdopen(ours)
 
 
-def _kill(child: int, pipe: Any) -> list[Any]:
+def _kill(child: int, pipe: Any, before: list[str]) -> list[Any]:
+    """End a writer; what it told, `before` and since."""
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     with pipe:
-        lines = [json.loads(line) for line in pipe if line.endswith("\n")]
+        lines = [json.loads(line) for line in (*before, *pipe) if line.endswith("\n")]
     raised = [words for what, words, _ in lines if what == "raised"]
     assert not raised, raised
     return lines

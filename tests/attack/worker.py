@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import multiprocessing
+import os
 import random
 import sys
 import tempfile
@@ -17,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 HANG_S = 10.0
+"""Of processor time, so that a busy machine makes no hang; ..."""
+STILL_S = 120.0
+"""... and of waiting, so that a case that does nothing is one."""
 START_S = 120.0
 MOST_BYTES = 2 * 2**30
 ADDRESS_BYTES = 3 * 2**30
@@ -41,7 +45,9 @@ class Tally:
 def serve(pipe: Any) -> None:
     """Runs in the process: take a case, tell how it ended."""
     from .cases import CASES
+    from .folders import FOLDERS
 
+    cases = {**CASES, **FOLDERS}
     warnings.simplefilter("ignore")
     counted = _Counting()
     logging.getLogger().addHandler(counted)
@@ -56,16 +62,16 @@ def serve(pipe: Any) -> None:
             name, seed = task
             place = Path(folder) / name
             place.mkdir(exist_ok=True)
-            counted.lines = 0
+            counted.lines, began = 0, time.process_time()
             try:
-                end, wrong = CASES[name](random.Random(f"{name} {seed}"), place), ""
+                end, wrong = cases[name](random.Random(f"{name} {seed}"), place), ""
                 if counted.lines > MOST_LOG:
                     wrong = f"{counted.lines} lines of log"
             except BaseException as error:
                 last = traceback.extract_tb(error.__traceback__)[-1]
                 where = f"{Path(last.filename).name}:{last.lineno}"
                 end, wrong = "", f"{type(error).__name__}: {str(error)[:120]} ({where})"
-            pipe.send((end, wrong, _peak_mb()))
+            pipe.send((end, wrong, _peak_mb(), time.process_time() - began))
 
 
 class _Counting(logging.Handler):
@@ -88,6 +94,15 @@ def _peak_mb() -> float:
     return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
 
 
+def _cpu_s(process: int) -> float:
+    """Processor time of another process; where it cannot be asked, the clock's."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return time.monotonic()
+
+
 class Worker:
     """The process, made anew when it had to be ended."""
 
@@ -96,16 +111,18 @@ class Worker:
         self._pipe: Any = None
 
     def run(self, name: str, seed: int) -> tuple[str, str, float, float]:
-        """How a case ended, what was wrong, how long it took, and the peak of memory in MB."""
+        """How a case ended, what was wrong, the processor time it took, and the peak of memory in MB."""
         if self._process is None:
             self._start()
-        began = time.monotonic()
+        began, worked = time.monotonic(), _cpu_s(self._process.pid)
         self._pipe.send((name, seed))
-        if not self._pipe.poll(HANG_S):
-            self.close()
-            return "", f"no end after {HANG_S:g} s", time.monotonic() - began, 0.0
+        while not self._pipe.poll(1.0):
+            seconds, waited = _cpu_s(self._process.pid) - worked, time.monotonic() - began
+            if seconds > HANG_S or waited > STILL_S:
+                self.close()
+                return "", f"no end after {seconds:.0f} s of work in {waited:.0f} s", seconds, 0.0
         try:
-            end, wrong, peak_mb = self._pipe.recv()
+            end, wrong, peak_mb, seconds = self._pipe.recv()
         except EOFError:
             code = self._process.exitcode
             self.close()
@@ -113,7 +130,7 @@ class Worker:
         if peak_mb * 1e6 > MOST_BYTES and not wrong:
             wrong = f"{peak_mb:.0f} MB"
             self.close()  # a peak stays with its process
-        return end, wrong, time.monotonic() - began, peak_mb
+        return end, wrong, seconds, peak_mb
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")

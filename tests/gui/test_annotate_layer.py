@@ -61,6 +61,17 @@ def kinds(annotating: Any) -> list[str]:
     return [action.kind for action in annotating.desk.journal.actions()]
 
 
+def test_a_hidden_layer_follows_as_well(bench: Any) -> None:
+    _viewer, _dock, annotating, _field = bench
+    notebook, points = annotating.notebook, annotating.current.points
+    first = notebook.add(60, 80)
+    notebook.reject(100, 40, source="darkness@1.0.0", score=0.4)
+    points.visible = False
+    notebook.delete(first)  # napari drew the others by numbers that were gone
+    points.visible = True
+    check(annotating)
+
+
 def test_the_layer_follows_the_notebook(bench: Any) -> None:
     viewer, _dock, annotating, field = bench
     notebook, points = annotating.notebook, annotating.current.points

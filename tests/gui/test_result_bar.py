@@ -30,7 +30,7 @@ def test_count_and_rings_follow_the_judgements(detected: Any, qtbot: Any) -> Non
     assert bar(dock).judged.text() == "0 of 3 judged"
     for (y, x), label in zip(places, ("mitosis", "mitosis", "mimic"), strict=True):
         dock.desk.current.add(y, x, label)
-    assert bar(dock).count.text() == "2"
+    qtbot.waitUntil(lambda: bar(dock).count.text() == "2", timeout=5000)
     assert bar(dock).judged.text() == "3 of 3 judged"
     assert "3 by the detector" in bar(dock).what.text()
     rings = viewer.layers["field: detections"]

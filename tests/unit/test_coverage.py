@@ -24,9 +24,8 @@ def test_half_a_second_close_enough_is_seen() -> None:
     assert not coverage.look(left, 0.3, 5.0), "seen already"
     assert not coverage.look((-0.5, 159.5, 159.5, 319.5), 0.51, 60.0), "too small to be judged"
     assert coverage.share == pytest.approx(0.5)
-    assert coverage.seen_at(159.4, 159.4)
-    assert not coverage.seen_at(0, 160)
-    assert not coverage.seen_at(-1, 0)
+    assert coverage.seen[:, :10].all()
+    assert not coverage.seen[:, 10:].any()
 
 
 def test_enough_can_be_chosen() -> None:
@@ -37,7 +36,7 @@ def test_enough_can_be_chosen() -> None:
     coverage.look(everything, 1.0, 1.0)
     assert coverage.share == 1
     assert coverage.next_view(100, 100) is None
-    assert coverage.unseen_rectangles() == []
+    assert not coverage.unseen.any()
     with pytest.raises(ValueError, match="screen pixel"):
         Enough(um_per_screen_px=0)
 
@@ -52,16 +51,6 @@ def test_cut_cells_count_by_their_area_and_tissue_alone_counts() -> None:
     assert coverage.share == 1, "there is nothing to be seen"
     with pytest.raises(ValueError, match="cells"):
         coverage.set_tissue(np.ones((3, 3), dtype=bool))
-
-
-def test_unseen_rectangles_biggest_first() -> None:
-    coverage = Coverage((320, 320), MPP)
-    coverage.look((63.5, -0.5, 127.5, 319.5), 0.25, 1.0)  # a band of 4 rows of cells
-    first, second = coverage.unseen_rectangles()
-    assert first == (127.5, -0.5, 319.5, 319.5)
-    assert second == (-0.5, -0.5, 63.5, 319.5)
-    assert coverage.unseen_rectangles(at_most=1) == [first]
-    assert coverage.unseen_rectangles(least_um2=80 * 40) == [first]
 
 
 def test_the_next_view_shows_the_most_unseen_tissue() -> None:
@@ -101,7 +90,7 @@ def test_glass_is_no_tissue() -> None:
 def test_looking_on_step_by_step_leads_to_the_end(
     shape: tuple[int, int], looks: list[tuple[float, float, float, float, float, float]]
 ) -> None:
-    """Against a plain count; rectangles are unseen and apart; following `next_view` all of it is seen."""
+    """Against a plain count; following `next_view` all of it is seen."""
     coverage = Coverage(shape, 1.0)
     seconds = np.zeros(coverage.seconds.shape)
     centres = [(np.arange(n) + 0.5) * coverage.cell_px - 0.5 for n in seconds.shape]
@@ -115,14 +104,6 @@ def test_looking_on_step_by_step_leads_to_the_end(
             seconds += np.outer(rows, columns) * time
         assert coverage.share >= before
     assert coverage.seconds == pytest.approx(seconds, abs=1e-5)
-    left = coverage.unseen.copy()
-    for y0, x0, y1, x1 in coverage.unseen_rectangles(least_um2=0.1):
-        rows, columns = (
-            (axis > low) & (axis < high) for axis, low, high in zip(centres, (y0, x0), (y1, x1), strict=True)
-        )
-        part = np.outer(rows, columns)
-        assert left[part].all()
-        left[part] = False
     for _ in range(2 * seconds.size):
         place = coverage.next_view(40, 40)
         if place is None:

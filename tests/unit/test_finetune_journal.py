@@ -15,7 +15,9 @@ from napari_mitosis.annotations.store import Journal
 from napari_mitosis.cases.case import add_to_case
 from napari_mitosis.errors import DatasetError
 from napari_mitosis.fields.field import lazy_field
+from napari_mitosis.finetune.claim import claim
 from napari_mitosis.finetune.journal import field_plans, freeze, journal_fields
+from napari_mitosis.finetune.plan import FinetunePlan
 
 SIDE = 448
 
@@ -76,6 +78,18 @@ def test_the_plan_knows_which_fields_are_of_one_patient(journal, images, tmp_pat
     assert frozen.sha256 != without_cases
     frozen.save(tmp_path / "frozen.json")
     assert Snapshot.load(tmp_path / "frozen.json") == frozen
+
+
+def test_fields_that_were_drawn_at_random_stand_for_the_slide(journal, tmp_path):
+    store = Journal(journal)
+    frozen = freeze(store)
+    frozen.save(tmp_path / "snapshot.json")
+    fields = field_plans(frozen, ["right"])
+    assert [f.drawn for f in fields] == [False, True]
+    plan = FinetunePlan(parent="segmitos@1.0.0", version="1", fields=fields, snapshot=frozen.sha256)
+    claim(plan, tmp_path)  # the plan and the snapshot belong together
+    with pytest.raises(DatasetError, match="middle was said to be drawn"):
+        field_plans(frozen, ["middle"])
 
 
 def test_what_is_not_there_is_said(journal, images):

@@ -71,6 +71,10 @@ def test_every_detector_and_verifier_can_be_finetuned(fields, tmp_path, name):
     outcome = run(finetune(plan, tmp_path, replace(RECIPE, blends=(0.0, 1.0), batch=8)))
     card = outcome.card
     assert (card.name, card.parent) == (f"{name}@1.0.0+tuned.1", f"{name}@1.0.0")
+    seen = find_version(f"{name}@1.0.0")[0].seen
+    assert (card.seen is None) == (seen is None)
+    if seen is not None:
+        assert len(card.seen.looks) == len(seen.looks) + 2  # it has seen what it learned from
     assert outcome.verdict.fields == 2
     assert outcome.verdict.mitoses == sum(f.label == "mitosis" for p in fields[:2] for f in p.figures)
     assert read_outcome(tmp_path) == outcome

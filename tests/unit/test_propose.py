@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_mitosis.annotations.notebook import Notebook
+from napari_mitosis.annotations.store import Journal
+from napari_mitosis.fields.field import Field, lazy_field
+from napari_mitosis.finetune.features import candidate_features
 from napari_mitosis.finetune.propose import FieldCandidates, draw_blind, propose
+from napari_mitosis.jobs import run
+from napari_mitosis.models.registry import load_detector
 
 
 def field(name: str, probability: list[float], at: float = 0.0) -> FieldCandidates:
@@ -28,6 +34,7 @@ def test_a_field_like_one_chosen_before_is_worth_little() -> None:
     seen = fields[2].features
     assert seen is not None
     assert propose(fields, 1, judged=seen)[0].field != 2  # what was judged before is not asked for again
+    assert propose([FieldCandidates("empty", np.empty(0))], 1, judged=seen) == []
 
 
 def test_only_so_many_candidates_of_a_field_count() -> None:
@@ -47,6 +54,19 @@ def test_a_blind_draw_depends_on_names_and_seed_only() -> None:
     assert len({tuple(draw_blind(names, seed)) for seed in range(9)}) > 3
 
 
+def test_the_same_figure_has_the_same_features_wherever_it_lies() -> None:
+    pixels = np.random.default_rng(0).integers(150, 250, (256, 384, 3), dtype=np.uint8)
+    figure = np.random.default_rng(1).integers(0, 120, (64, 64, 3), dtype=np.uint8)
+    places = [(64, 256), (160, 64)]
+    for y, x in places:
+        pixels[y - 32 : y + 32, x - 32 : x + 32] = figure
+    points = np.array([*places, (64, 64)], dtype=np.float64)
+    detector = load_detector("segmitos")
+    features = run(candidate_features(Field.from_array(pixels, 0.25, "two"), points, detector, device="cpu"))
+    np.testing.assert_allclose(features[0], features[1], atol=1e-3)
+    assert np.abs(features[0] - features[2]).max() > 0.1
+
+
 def test_the_command_looks_and_proposes(tmp_path) -> None:
     from importlib import resources
 
@@ -58,8 +78,21 @@ def test_the_command_looks_and_proposes(tmp_path) -> None:
     for name in ("hotspot", "quiet", "mimics"):
         pixels = tifffile.imread(str(resources.files("napari_mitosis") / "sample_data" / f"{name}.tif"))
         tifffile.imwrite(tmp_path / f"{name}.tif", pixels[:320, :320], photometric="rgb")
+    store = Journal(tmp_path / "journal.sqlite")
+    annotated = lazy_field(tmp_path / "hotspot.tif", mpp=0.25)
+    store.remember(annotated)
+    Notebook(store, annotated, "Ann").add(100.0, 100.0)
+    store.close()
     call = ["propose", str(tmp_path), "--count", "2", "--blind", "1", "--mpp", "0.25", "--device", "cpu"]
+    call += ["--journal", str(tmp_path / "journal.sqlite")]
     done = CliRunner().invoke(app, call)
     assert done.exit_code == 0, done.output
-    assert done.output.count("candidates, worth") >= 1
-    assert done.output.count("drawn at random") == 1
+    (drawn,) = [line.split()[0] for line in done.output.splitlines() if "drawn at random" in line]
+    assert f"finetune --drawn {drawn} " in done.output
+    assert done.output.count("candidates, worth") <= 1  # of the other two one was drawn
+    assert "hotspot" not in done.output  # it is annotated already
+    for name in ("quiet", "mimics"):
+        (tmp_path / f"{name}.tif").unlink()
+    none = CliRunner().invoke(app, call)
+    assert none.exit_code == 1
+    assert "annotated already" in " ".join(none.output.split())

@@ -18,10 +18,11 @@ from napari_mitosis.decision.decide import Rule
 from napari_mitosis.decision.evidence import Evidence
 from napari_mitosis.errors import WeightsError
 from napari_mitosis.fields.field import Field
+from napari_mitosis.inference.cache import save_evidence
 from napari_mitosis.jobs import run
 from napari_mitosis.measures.sweep import Grid, choose_rule
 from napari_mitosis.models.partmitosis import CompactPartMitosis, PartMitosis
-from napari_mitosis.models.registry import load_detector
+from napari_mitosis.models.registry import find_version, load_detector
 from napari_mitosis.tables import annotations_frame
 from napari_mitosis.training import paper
 from napari_mitosis.training.ablations.segmitos import trained_ablation
@@ -32,7 +33,7 @@ from napari_mitosis.training.final import train_paper
 from napari_mitosis.training.material import TrainingData
 from napari_mitosis.training.patient_report import Seen, report_patients
 from napari_mitosis.training.patients import patient_folds, patient_interval
-from napari_mitosis.training.queue import QueuePlan, _blended, stages
+from napari_mitosis.training.queue import QueuePlan, _blended, _parent, stages
 from napari_mitosis.training.segmitos import SYSTEM
 from napari_mitosis.training.stages import Stage, run_stages
 from napari_mitosis.training.stain import Colour, disturb_colour, stain_bank, statistics
@@ -243,6 +244,23 @@ def test_a_fold_is_measured_between_the_weights_it_began_with_and_the_trained_on
     targets = [{s.name: s.target for s in stages(data, p)} for p in (plan, replace(plan, blend=1.0))]
     assert targets[0]["segmitos/report"] != targets[1]["segmitos/report"]
     assert targets[0]["segmitos/published"] != targets[1]["segmitos/published"]
+
+
+def test_what_another_threshold_alone_is_worth_is_measured_beside_the_training(tmp_path: Path) -> None:
+    start = find_version("segmitos@1.0.0")[1]
+    samples = [sample(f"{case}_{i}", case, 2) for case in ("H05", "H07", "A00", "A01") for i in range(2)]
+    for one in samples:
+        scores = np.zeros((60, 60), dtype=np.float16)
+        for y, x in one.centroids_yx():
+            scores[int(y) // 4 - 3 : int(y) // 4 + 3, int(x) // 4 - 3 : int(x) // 4 + 3] = 0.9
+        scores[30:36, 40:46] = 0.75  # a mimic, which the rule of the card lets through
+        evidence = Evidence({"score": scores}, 4.0, (240, 240), 0.25, "segmitos@1.0.0", one.field.digest)
+        save_evidence(tmp_path / "segmitos" / "parent" / "evidence" / f"{one.field.name}.npz", evidence)
+    (tmp_path / "segmitos" / "parent").mkdir(exist_ok=True)
+    run(_parent(TrainingData(samples, [], [], []), QueuePlan(tmp_path, start=start), "segmitos"))
+    by_card, by_others = (tmp_path / "segmitos" / "parent" / "report.txt").read_text().split("by rules chosen")
+    assert "Hamamatsu, new patients: P 0.667 R 1.000" in by_card
+    assert "Hamamatsu, new patients: P 1.000 R 1.000" in by_others
 
 
 def test_labels_of_masks_are_the_masks_where_there_are_masks() -> None:

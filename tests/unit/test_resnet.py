@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from napari_mitosis.errors import WeightsError
+from napari_mitosis.models.deepver import PaperDeepVer
 from napari_mitosis.models.resnet import ResNet50, load_torchvision_resnet50
+from napari_mitosis.training.deepver import SYSTEM
 
 
 def count(network: torch.nn.Module) -> int:
@@ -50,3 +55,17 @@ def test_imagenet_weights_are_taken_and_their_classifier_left():
         load_torchvision_resnet50(network, {**published, "other": torch.zeros(1)})
     with pytest.raises(WeightsError, match=r"no conv1\.weight"):
         load_torchvision_resnet50(network, {k: v for k, v in published.items() if k != "conv1.weight"})
+
+
+def test_the_verifier_of_the_paper_begins_with_a_file_of_published_weights(tmp_path: Path):
+    published = {k: v.half() for k, v in ResNet50(2).state_dict().items() if not k.startswith("fc.")}
+    save_file(published, tmp_path / "resnet50.safetensors")
+    network = PaperDeepVer()
+    fresh = network.resnet.fc.weight.clone()
+    SYSTEM.begin(network, tmp_path / "resnet50.safetensors")
+    name = "layer3.0.conv2.weight"
+    assert torch.equal(network.resnet.state_dict()[name].half(), published[name])
+    assert torch.equal(network.resnet.fc.weight, fresh)
+    save_file({name: published[name]}, tmp_path / "half.safetensors")
+    with pytest.raises(WeightsError, match="missing"):
+        SYSTEM.begin(network, tmp_path / "half.safetensors")

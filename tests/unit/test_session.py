@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from napari_mitosis.fields.field import Field
 from napari_mitosis.inference.pipeline import Pipeline, verified_pipeline
 from napari_mitosis.jobs import Job, Progress, run
 from napari_mitosis.models.card import ModelCard
+from napari_mitosis.models.seen import seen_from
 from napari_mitosis.session import Session
 from napari_mitosis.tables import annotations_frame
 
@@ -102,6 +103,17 @@ def test_a_detection_lands_in_its_field(session: Session) -> None:
     # A 16 px square at y 16..31, x 32..47 has its centre at (23.5, 39.5) px.
     assert result.detections[["y_px", "x_px"]].to_numpy() == pytest.approx(np.array([[23.5, 39.5], [71.5, 103.5]]))
     assert session["a"].rule == card("1").decision_rule()
+
+
+def test_a_stain_that_the_model_never_saw_is_told_with_the_result(dark: Dark) -> None:
+    looks = np.full((4, 7), 3.0) + np.arange(4)[:, None] / 10
+    seen = seen_from(looks, ["a", "b", "c", "d"])
+    session = Session(lambda name: replace(dark.load(name), card=card("1").model_copy(update={"seen": seen})))
+    session.open("a", field((16, 32, 0), name="a"))
+    assert "Unusual stain" in run(session.detection("a", "dark@1")).note
+    session = Session(dark.load)
+    session.open("a", field((16, 32, 0), name="a"))
+    assert run(session.detection("a", "dark@1")).note == ""
 
 
 def test_rules_never_run_the_network(session: Session, dark: Dark) -> None:

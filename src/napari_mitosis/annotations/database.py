@@ -23,6 +23,9 @@ from .schema import ACTIONS, FIELDS, GUARDS, SCHEMA_VERSION, VERSION, create_tab
 from .statements import bring_up_to_date
 from .written_over import Witness
 
+TROUBLE = (SQLAlchemyError, sqlite3.Error, OSError, UnicodeError)
+"""What a database raises when it cannot be used; the last where a damaged file holds bytes that are no text."""
+
 _LOG = "-wal"
 _LOCK_KEY = 0x6D69746F
 _CONNECT_S = 2
@@ -70,14 +73,14 @@ class Database:
                 _check_file(self._file, create)
             self._engine = _engine(where)
             self._connection = self._engine.connect()
-        except (SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
+        except (*TROUBLE, ImportError) as error:
             raise explained(error, where, "cannot be opened") from error
         try:
             with self.within(_OPEN_S):  # a server may stop answering between two questions
                 self.wait(_OPEN_WAIT_S)
                 self._check(create)
                 self._prepare()
-        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        except TROUBLE as error:
             self.close()
             raise explained(error, where, "cannot be opened") from error
         except BaseException:
@@ -367,7 +370,7 @@ def _reason(error: BaseException) -> str:
     original = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     if type(original).__name__ in ("LockNotAvailable", "QueryCanceled"):
         return "another program is holding it"
-    if _sqlite_name(error) or isinstance(original, sqlite3.Error):
+    if _sqlite_name(error) or isinstance(original, sqlite3.Error | UnicodeError):
         return f"the file is damaged ({_first_line(original)}); put back a copy of it, and keep the damaged one"
     if isinstance(error, DBAPIError) and "OperationalError" in type(error).__name__:
         return f"the server does not answer ({_first_line(original)})"

@@ -152,9 +152,9 @@ def name_of(path: Path, name: str | None = None) -> str:
             raise DatasetError(f"There is no format '{name}'; there are {', '.join(FORMATS)}.")
         return name
     suffix = {".db": ".sqlite", ".dicom": ".dcm"}.get(path.suffix.lower(), path.suffix.lower())
-    fitting = [known for known, one in FORMATS.items() if one.suffix == suffix]
+    fitting = [known for known, chosen in FORMATS.items() if chosen.suffix == suffix]
     if not fitting:
-        suffixes = ", ".join(sorted({one.suffix for one in FORMATS.values()}))
+        suffixes = ", ".join(sorted({chosen.suffix for chosen in FORMATS.values()}))
         raise DatasetError(f"{path.name}: annotations are in files of {suffixes}; or name the format.")
     return _by_beginning(path) or fitting[0]
 

@@ -99,7 +99,9 @@ def _features(path: Path) -> list[dict[str, Any]]:
         content = content.get("features")
     elif isinstance(content, dict) and content.get("type") == "Feature":
         content = [content]
-    if not isinstance(content, list) or not all(isinstance(one, dict) and "geometry" in one for one in content):
+    if not isinstance(content, list) or not all(
+        isinstance(feature, dict) and "geometry" in feature for feature in content
+    ):
         raise DatasetError(f"{path}: it is no GeoJSON with features. In QuPath: File > Export objects as GeoJSON.")
     return content
 
@@ -112,9 +114,9 @@ def _places(geometry: object, where: str) -> Iterator[tuple[float, float]]:
         if kind == "Point":
             yield _pair(coordinates, where)
         elif kind == "MultiPoint":
-            yield from (_pair(one, where) for one in coordinates)  # type: ignore[union-attr]  # caught below
+            yield from (_pair(position, where) for position in coordinates)  # type: ignore[union-attr]  # caught below
         elif kind == "Polygon":
-            yield _centroid(np.array([_pair(one, where) for one in coordinates[0]]))  # type: ignore[index]
+            yield _centroid(np.array([_pair(position, where) for position in coordinates[0]]))  # type: ignore[index]
         else:
             raise BadRow(f"{where}: a {kind} is no place; points and outlines are.", NO_PLACE)
     except (TypeError, IndexError, KeyError, ValueError) as error:
@@ -141,7 +143,11 @@ def _centroid(ring: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[float, float
 def _score(measurements: object) -> object:
     """The score among measurements: a map in newer versions of QuPath, a list of pairs in older ones."""
     if isinstance(measurements, list):
-        pairs = {str(one.get("name")): one.get("value") for one in measurements if isinstance(one, dict)}
+        pairs = {
+            str(measurement.get("name")): measurement.get("value")
+            for measurement in measurements
+            if isinstance(measurement, dict)
+        }
         return pairs.get("score")
     return _dict(measurements).get("score")
 

@@ -53,12 +53,12 @@ def _written(figures: pd.DataFrame, facts: FieldFacts, corners: bool) -> str:
     annotations = []
     for number, row in enumerate(records(figures), start=1):
         y, x = float(row["y_px"]), float(row["x_px"])
-        one: dict[str, Any] = {"id": number, "image_id": 1, "category_id": numbers[row["label"]]}
-        one["bbox"] = [x - half, y - half, *((x + half, y + half) if corners else (BOX_PX, BOX_PX))]
+        annotation: dict[str, Any] = {"id": number, "image_id": 1, "category_id": numbers[row["label"]]}
+        annotation["bbox"] = [x - half, y - half, *((x + half, y + half) if corners else (BOX_PX, BOX_PX))]
         if not corners:
-            one |= {"area": BOX_PX**2, "iscrowd": 0}
-        one |= {name: str(row[name]) for name in _NOTES if row[name]}
-        annotations.append(one if math.isnan(row["score"]) else {**one, "score": float(row["score"])})
+            annotation |= {"area": BOX_PX**2, "iscrowd": 0}
+        annotation |= {name: str(row[name]) for name in _NOTES if row[name]}
+        annotations.append(annotation if math.isnan(row["score"]) else {**annotation, "score": float(row["score"])})
     categories = [{"id": number, "name": name} for number, name in _NAMES.items()]
     content = {"images": [image], "categories": categories, "annotations": annotations}
     return json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
@@ -107,12 +107,12 @@ def _figure(box: dict[str, Any], names: dict[str, str], corners: bool, where: st
 
 
 def _records(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(one, dict) for one in value)
+    return isinstance(value, list) and all(isinstance(record, dict) for record in value)
 
 
 def _image(path: Path, images: list[dict[str, Any]], facts: FieldFacts) -> Any:
     stem = Path(facts.file_name).stem
-    fitting = [one for one in images if Path(str(one.get("file_name", "")).replace("\\", "/")).stem == stem]
+    fitting = [image for image in images if Path(str(image.get("file_name", "")).replace("\\", "/")).stem == stem]
     chosen = fitting if len(fitting) == 1 else images
     if len(chosen) != 1:
         raise DatasetError(f"{path}: none of its {len(images)} images is named '{facts.file_name}'.")
@@ -123,7 +123,7 @@ def _names(categories: Any) -> dict[str, str]:
     """Names of the categories; MIDOG's own numbers where the file does not say."""
     if not _records(categories):
         return {str(number): name for number, name in _CATEGORIES.items()}
-    return {str(one.get("id")): str(one.get("name", "")) for one in categories}
+    return {str(category.get("id")): str(category.get("name", "")) for category in categories}
 
 
 def _corners(box: Any) -> bool:

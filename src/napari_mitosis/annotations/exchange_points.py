@@ -174,14 +174,14 @@ def _mm_per_px(facts: FieldFacts) -> float:
 
 def _numbers(path: Path, counts: tuple[int, ...], what: str, checks: Strict) -> list[tuple[int, list[float]]]:
     """Lines of numbers without a header."""
-    found = []
+    rows = []
     for line, cells in read_rows(path):
         where = f"{path}, line {line}"
         with checks.row():
             if len(cells) not in counts:
                 raise BadRow(f"{where}: {len(cells)} cells, not {what}.", TORN)
-            found.append((line, [place_number(cell, where) for cell in cells]))
-    return found
+            rows.append((line, [place_number(cell, where) for cell in cells]))
+    return rows
 
 
 def _place(value: float) -> str:

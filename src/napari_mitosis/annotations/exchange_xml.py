@@ -64,11 +64,11 @@ def read_asap(path: Path, facts: FieldFacts, checks: Strict) -> pd.DataFrame:
     """
     root = _root(path, "ASAP_Annotations", "ASAP")
     rows = []
-    for number, one in enumerate(root.iterfind("Annotations/Annotation"), start=1):
+    for number, annotation in enumerate(root.iterfind("Annotations/Annotation"), start=1):
         where = f"{path}, annotation {number}"
         with checks.row():
-            corners = [_pair(corner, where) for corner in one.iterfind("Coordinates/Coordinate")]
-            rows.append(_row(one.attrib, one.get("PartOfGroup", ""), _mean(corners, where), where))
+            corners = [_pair(corner, where) for corner in annotation.iterfind("Coordinates/Coordinate")]
+            rows.append(_row(annotation.attrib, annotation.get("PartOfGroup", ""), _mean(corners, where), where))
     return exchange_frame(rows)
 
 

@@ -393,6 +393,6 @@ class Notebook:
         old, self._state = self._state, replay([*self._written, *self._outbox.pending])
         self._table.forget()
         was, now = ({figure.id: figure for figure in state.figures} for state in (old, self._state))
-        differing = tuple(one for one in {**was, **now} if was.get(one) != now.get(one))
+        differing = tuple(identity for identity in {**was, **now} if was.get(identity) != now.get(identity))
         same = not differing and old.marks == self._state.marks
         return None if same else Change(None, differing)

@@ -23,7 +23,7 @@ def napari_get_annotations(path: str | list[str]) -> Callable[[str | list[str]],
     """Return a reader of annotation files; None where one of them is none."""
     paths = [path] if isinstance(path, str) else path
     suffixes = {".geojson", ".xml", ".sqlite"}  # .dcm is a slide's, too
-    if not paths or any(Path(one).suffix.lower() not in suffixes for one in paths):
+    if not paths or any(Path(name).suffix.lower() not in suffixes for name in paths):
         return None
     return read_layers
 
@@ -39,8 +39,8 @@ def read_layers(path: str | list[str]) -> list[LayerData]:
     from .exchange import FieldFacts, read_annotations
 
     layers: list[LayerData] = []
-    for one in [path] if isinstance(path, str) else path:
-        file = Path(one)
+    for name in [path] if isinstance(path, str) else path:
+        file = Path(name)
         figures = read_annotations(file, FieldFacts(file.stem, file.stem, _ANY_SHAPE))
         features = figures.drop(columns=["y_px", "x_px"])
         colours = [_COLOURS[label] for label in figures["label"]]

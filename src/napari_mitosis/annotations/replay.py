@@ -139,7 +139,9 @@ class FieldState:
 
     def _newest(self, kinds: frozenset[str]) -> Action | None:
         """The newest action of these kinds about the field that counts."""
-        counting = (one for one in reversed(self._marks) if one.kind in kinds and one.id not in self._undone)
+        counting = (
+            action for action in reversed(self._marks) if action.kind in kinds and action.id not in self._undone
+        )
         return next(counting, None)
 
     def undoable(self, reader: str) -> list[Action]:
@@ -193,7 +195,7 @@ class FieldState:
             if source[position][0].unit == action.target:
                 unit = source.pop(position)
                 sink.append(unit)
-                ids = {one.id for one in unit}
+                ids = {each.id for each in unit}
                 if action.kind == "undo":
                     self._undone |= ids
                 else:
@@ -248,10 +250,10 @@ def replay(actions: Iterable[Action]) -> FieldState:
 
 def history_of(figure: str, actions: Iterable[Action]) -> list[Action]:
     """All that was done to one figure, out of the actions of its field: undos and redos, too."""
-    found: list[Action] = []
+    history: list[Action] = []
     units: set[str] = set()
     for action in actions:
         if action.figure == figure or action.target in units:
-            found.append(action)
+            history.append(action)
             units.add(action.unit)
-    return found
+    return history

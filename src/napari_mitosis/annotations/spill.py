@@ -130,11 +130,11 @@ def left_behind(journal: str, folder: Path) -> list[LeftBehind]:
     Each is given another name first, so that a notebook that is still at work starts a new one and loses nothing
     when the caller deletes this one.
     """
-    found = []
+    files = []
     for path in sorted(folder.glob(f"{_key(journal)}-*.jsonl")) if folder.is_dir() else []:
         with contextlib.suppress(OSError):  # another process took it
-            found.append(_read(path.rename(folder / f"{_key(journal)}-{new_id()}.jsonl")))
-    return found
+            files.append(_read(path.rename(folder / f"{_key(journal)}-{new_id()}.jsonl")))
+    return files
 
 
 def damaged(journal: str, folder: Path) -> list[Path]:

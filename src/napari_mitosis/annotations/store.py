@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import platformdirs
 
-from ..errors import JournalError
+from ..errors import JournalError, brief
 from ..fields.field import Field
 from ..names import path_text
 from .actions import ACTION_COLUMNS, Action, timestamp, utc_now
@@ -235,7 +235,10 @@ class Journal:
             query = sa.select(*(FIELDS.c[name] for name in FIELD_COLUMNS)).order_by(FIELDS.c.time, FIELDS.c.digest)
             with database.read() as connection:
                 frame = pd.DataFrame([tuple(row) for row in connection.execute(query)], columns=list(FIELD_COLUMNS))
-            return frame.astype({"mpp": "float64", "height_px": "int64", "width_px": "int64"})
+            try:
+                return frame.astype({"mpp": "float64", "height_px": "int64", "width_px": "int64"})
+            except (ValueError, TypeError, OverflowError) as error:
+                raise JournalError(f"The fields of the journal {self.name} are damaged: {brief(error)}.") from error
 
         return self._do(read, "cannot be read")
 
@@ -280,22 +283,20 @@ class Journal:
 
     def _do(self, work: Callable[[Database], T], what: str, wait_s: float = _WAIT_S, limit_s: float = _LONG_S) -> T:
         """Do something with the database; a server that has not answered after `limit_s` is given up."""
-        from sqlalchemy.exc import SQLAlchemyError
-
-        from .database import explained
+        from .database import TROUBLE, explained
 
         with self._lock:
             again, began = self._database is not None, time.monotonic()
             while True:
                 try:
                     database = self._ready()
-                except (SQLAlchemyError, OSError) as error:
+                except TROUBLE as error:
                     raise explained(error, self._where, "was deleted while open and cannot be put back") from error
                 try:
                     with database.within(limit_s):
                         database.wait(wait_s)
                         return work(database)
-                except (SQLAlchemyError, OSError) as error:
+                except TROUBLE as error:
                     broken = database.broken()
                     if broken:
                         database.close()
@@ -330,8 +331,7 @@ class Journal:
 
     def _recover(self, database: Database) -> None:
         """Write the actions that a program could not write before it ended."""
-        from sqlalchemy.exc import SQLAlchemyError
-
+        from .database import TROUBLE
         from .statements import insert_actions
 
         for kept in left_behind(self.url, spill_folder()):
@@ -339,14 +339,14 @@ class Journal:
                 with database.write() as connection:
                     insert_actions(connection, (action.row() for action in kept.actions))
                 kept.done()
-            except (SQLAlchemyError, OSError):
+            except TROUBLE:
                 continue  # the file stays, for the next time
 
     def _rescue(self, old: Database) -> None:
         """Take all out of a file that has vanished: it still yields to whom had it open."""
         import sqlalchemy as sa
-        from sqlalchemy.exc import SQLAlchemyError
 
+        from .database import TROUBLE
         from .schema import FIELDS
         from .statements import select_actions
 
@@ -356,7 +356,7 @@ class Journal:
                 actions = [{name: row[name] for name in ACTION_COLUMNS} for row in actions]
                 fields = [dict(row) for row in connection.execute(sa.select(FIELDS)).mappings()]
             self._rescued = (actions, fields)
-        except (SQLAlchemyError, OSError):
+        except TROUBLE:
             # A disk that was unplugged yields nothing; once it is back, all that was confirmed lies on it.
             if not Path(self._where).exists():
                 raise

@@ -42,7 +42,7 @@ class Witness:
             return False
         try:
             sound = self._look(first=self._stamp is None)
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeError) as error:
             # Held by another program, it is looked at the next time.
             return not str(getattr(error, "sqlite_errorname", "")).startswith(_HELD)
         self._stamp = stamp if sound else self._stamp

@@ -111,7 +111,7 @@ class BatchReport:
             "area_mm2": sum(report.area_mm2 or 0.0 for report in done),
             "seconds": sum(report.seconds for report in self.fields),
         }
-        return {"model": self.model, "rule": rule, "total": total, "fields": [asdict(one) for one in self.fields]}
+        return {"model": self.model, "rule": rule, "total": total, "fields": [asdict(field) for field in self.fields]}
 
 
 def find_fields(inputs: Iterable[Path], recursive: bool = False, skip: Path | None = None) -> list[FieldFile]:
@@ -133,10 +133,10 @@ def find_fields(inputs: Iterable[Path], recursive: bool = False, skip: Path | No
     FieldError
         When a folder holds no image.
     """
-    found: dict[Path, str] = {}
+    labels: dict[Path, str] = {}
     for given in inputs:
         if not given.is_dir():
-            found.setdefault(_real(given), printable(given.name))
+            labels.setdefault(_real(given), printable(given.name))
             continue
         paths = sorted(given.rglob("*") if recursive else given.iterdir())
         images = [path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()]
@@ -146,8 +146,8 @@ def find_fields(inputs: Iterable[Path], recursive: bool = False, skip: Path | No
         if not images:
             raise FieldError(given, f"the folder holds no image ({', '.join(sorted(SUFFIXES))})")
         for path in one_of_each_series(images):
-            found.setdefault(_real(path), printable(path.relative_to(given).as_posix()))
-    return [FieldFile(path, label) for path, label in zip(found, _distinct(found), strict=True)]
+            labels.setdefault(_real(path), printable(path.relative_to(given).as_posix()))
+    return [FieldFile(path, label) for path, label in zip(labels, _distinct(labels), strict=True)]
 
 
 def _real(path: Path) -> Path:
@@ -155,10 +155,10 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _distinct(found: Mapping[Path, str]) -> list[str]:
+def _distinct(names: Mapping[Path, str]) -> list[str]:
     """Labels of which no two are alike: where files of two folders share a name, the folder's name comes first."""
-    given = Counter(found.values())
-    labels = [label if given[label] == 1 else f"{printable(path.parent.name)}/{label}" for path, label in found.items()]
+    given = Counter(names.values())
+    labels = [label if given[label] == 1 else f"{printable(path.parent.name)}/{label}" for path, label in names.items()]
     again = Counter(labels)
     return [label if again[label] == 1 else f"{number}/{label}" for number, label in enumerate(labels, start=1)]
 
@@ -210,17 +210,17 @@ def detect_fields(
     for number, file in enumerate(files):
         job = _detect_one(file, pipeline, mpp, device, out if pictures else None)
         try:
-            one, detections = yield from scaled(job, number, len(files), file.label)
+            outcome, detections = yield from scaled(job, number, len(files), file.label)
             rows = detections.assign(file=file.label, model=pipeline.name)[columns]
             write_table(table, rows, append=True)
         except Exception as error:  # whatever is wrong with one file, the others are still to be looked at
             if not isinstance(error, MitosisError):
                 logger.exception("%s failed", file.path)
             text = str(error) if isinstance(error, MitosisError) else f"{type(error).__name__}: {error}"
-            one = FieldReport(file.label, error=text)
+            outcome = FieldReport(file.label, error=text)
             for picture in _pictures(out, file):  # of an earlier run
                 picture.unlink(missing_ok=True)
-        report = replace(report, fields=(*report.fields, one))
+        report = replace(report, fields=(*report.fields, outcome))
         _write_summary(out, report)
         done = (number + 1) * STEPS_PER_FIELD
         yield Progress(done, len(files) * STEPS_PER_FIELD, f"{file.label} done")

@@ -107,7 +107,7 @@ def compare(
     field.require_mpp("The comparison")
     field = field.loaded()
     plain = [pipeline.card.detector for pipeline in pipelines]
-    titles = [card if plain.count(card) == 1 else one.name for card, one in zip(plain, pipelines, strict=True)]
+    titles = [card if plain.count(card) == 1 else looking.name for card, looking in zip(plain, pipelines, strict=True)]
     cards, evidence, detections = {}, {}, {}
     for number, (title, pipeline) in enumerate(zip(titles, pipelines, strict=True)):
         job = pipeline.look(field, device=device, cache=cache)

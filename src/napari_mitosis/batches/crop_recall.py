@@ -69,8 +69,8 @@ def crop_recall(
         places = pipeline.decide(evidence)[["y_um", "x_um"]].to_numpy()
         centre = crop.points[["y_px", "x_px"]].iloc[0].to_numpy(dtype=np.float64) * crop.mpp
         looked.append(Looked(crop.group, bool((np.linalg.norm(places - centre, axis=1) <= radius_um).any())))
-    groups = sorted({one.group for one in looked})
-    rows = [_row(group, [one for one in looked if one.group == group]) for group in groups]
+    groups = sorted({seen.group for seen in looked})
+    rows = [_row(group, [seen for seen in looked if seen.group == group]) for group in groups]
     return pd.DataFrame([*rows, _row("all", looked)], columns=list(RECALL_COLUMNS))
 
 
@@ -79,8 +79,8 @@ def _of(index: int, crops: Sequence[Crop], progress: Progress) -> Progress:
 
 
 def _row(group: str, looked: Sequence[Looked]) -> tuple[object, ...]:
-    found = sum(one.found for one in looked)
+    hits = sum(crop.found for crop in looked)
     if not looked:
         return (group, 0, 0, float("nan"), float("nan"), float("nan"))
-    interval = binomtest(found, len(looked)).proportion_ci(method="wilson")
-    return (group, len(looked), found, found / len(looked), float(interval.low), float(interval.high))
+    interval = binomtest(hits, len(looked)).proportion_ci(method="wilson")
+    return (group, len(looked), hits, hits / len(looked), float(interval.low), float(interval.high))

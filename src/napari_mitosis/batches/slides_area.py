@@ -157,7 +157,7 @@ def regions(
         for cut, length in zip(cuts, shape, strict=True)
     ]
     every = [Region(y0, y1, x0, x1) for y0, y1 in spans[0] for x0, x1 in spans[1]]
-    chosen = [one for one in every if area.touches(one.y0, one.y1, one.x0, one.x1)]
+    chosen = [region for region in every if area.touches(region.y0, region.y1, region.x0, region.x1)]
     if not chosen:
         raise MitosisError("There is no tissue to look at: draw a region, or choose the whole slide.")
     return chosen, len(every)

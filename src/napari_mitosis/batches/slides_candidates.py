@@ -69,10 +69,10 @@ def found_in(evidence: Evidence, rule: Rule) -> pd.DataFrame:
         rows = decider.candidates(replace(rule, threshold=level))
         # Of a round box of this area; a hair less, so that rounding does not lift it above the same area in a rule.
         side = np.sqrt(rows["area_um2"].to_numpy() * 4 / math.pi) / evidence.mpp * (1 - 1e-12)
-        found = rows[["y_px", "x_px"]].assign(height_px=side, width_px=side)
-        found.insert(0, "level", level if by_threshold else 0.0)
-        found[_MEAN] = rows["score"]
-        parts.append(found)
+        table = rows[["y_px", "x_px"]].assign(height_px=side, width_px=side)
+        table.insert(0, "level", level if by_threshold else 0.0)
+        table[_MEAN] = rows["score"]
+        parts.append(table)
     return pd.concat(parts, ignore_index=True)
 
 
@@ -100,7 +100,7 @@ def joined(parts: Sequence[pd.DataFrame], area: ScanArea) -> pd.DataFrame:
         Without ``depth_px``; sorted by level, y and x.
     """
     rows = pd.concat(parts, ignore_index=True)
-    part = np.repeat(np.arange(len(parts)), [len(one) for one in parts])
+    part = np.repeat(np.arange(len(parts)), [len(table) for table in parts])
     keep = np.ones(len(rows), dtype=bool)
     depth = rows["depth_px"].to_numpy()
     near = np.flatnonzero(depth < SEAM_PX)
@@ -192,7 +192,7 @@ class SlideDecider:
         Smoothing, and weights of score maps, are those of the scan.
         """
         threshold = max(
-            (one for one in self.candidates.levels if one <= rule_threshold(rule) + 1e-9),
+            (level for level in self.candidates.levels if level <= rule_threshold(rule) + 1e-9),
             default=self.candidates.levels[0],
         )
         if not self.candidates.of_maps:

@@ -216,7 +216,7 @@ class _Run:
         """Hand out tasks up to the limit; False when nothing is left."""
         limit = _WAITING_PER_THREAD * max(1, sum(self.client.nthreads().values()))
         while len(self.tasks) < limit:
-            slide = next((one for one in self.open if one.missing), None)
+            slide = next((open_slide for open_slide in self.open if open_slide.missing), None)
             if slide is not None:
                 self._submit(slide, slide.missing.popleft())
             elif self.files:
@@ -285,8 +285,8 @@ class _Run:
             self._failed(slide.file, MitosisError(slide.error))
             return
         try:
-            found = slide.store.finish(slide.plan.regions, slide.plan.area)
-            self.reports.append(report_of(slide.file.label, found, slide.plan, slide.store.detections()))
+            candidates = slide.store.finish(slide.plan.regions, slide.plan.area)
+            self.reports.append(report_of(slide.file.label, candidates, slide.plan, slide.store.detections()))
         except Exception as error:
             self._failed(slide.file, error)
         write_summary(self.out, self.report())

@@ -66,7 +66,7 @@ class SlidesReport:
     @property
     def failed(self) -> tuple[SlideReport, ...]:
         """The slides without a result."""
-        return tuple(one for one in self.slides if one.error is not None)
+        return tuple(slide for slide in self.slides if slide.error is not None)
 
 
 def slide_hotspot(detections: pd.DataFrame, area: ScanArea, mpp: float, area_mm2: float = HPF_10_MM2) -> Hotspot | None:
@@ -86,13 +86,13 @@ def slide_hotspot(detections: pd.DataFrame, area: ScanArea, mpp: float, area_mm2
     return find_hotspot(detections[["y_um", "x_um"]].to_numpy() + mpp / 2, outline, region)
 
 
-def report_of(label: str, found: SlideCandidates, plan: ScanPlan, detections: pd.DataFrame) -> SlideReport:
+def report_of(label: str, candidates: SlideCandidates, plan: ScanPlan, detections: pd.DataFrame) -> SlideReport:
     """The figures of a slide that was scanned."""
-    density = mitotic_density(len(detections), plan.area.mm2(found.mpp))
-    hotspot = slide_hotspot(detections, plan.area, found.mpp)
+    density = mitotic_density(len(detections), plan.area.mm2(candidates.mpp))
+    hotspot = slide_hotspot(detections, plan.area, candidates.mpp)
     place: tuple[int | None, float | None, float | None] = (None, None, None)
     if hotspot is not None:
-        place = (hotspot.count, hotspot.y_um / found.mpp - 0.5, hotspot.x_um / found.mpp - 0.5)
+        place = (hotspot.count, hotspot.y_um / candidates.mpp - 0.5, hotspot.x_um / candidates.mpp - 0.5)
     return SlideReport(
         label, len(detections), density.area_mm2, density.per_mm2, density.low, density.high, *place,
         regions=len(plan.regions), skipped=plan.skipped,
@@ -101,7 +101,7 @@ def report_of(label: str, found: SlideCandidates, plan: ScanPlan, detections: pd
 
 def write_summary(out: Path, report: SlidesReport) -> None:
     """Write ``summary.json`` and ``summary.csv``, each whole or not at all."""
-    rows = [asdict(one) for one in report.slides]
+    rows = [asdict(slide) for slide in report.slides]
     texts = {
         "summary.json": json.dumps({"model": report.model, "slides": rows}, indent=1) + "\n",
         "summary.csv": table_text(pd.DataFrame(rows)),

@@ -78,15 +78,15 @@ class SlideStore:
             When the file of a region is damaged.
         """
         rows = joined([self.read(region) for region in regions], area)
-        found = SlideCandidates(
+        candidates = SlideCandidates(
             rows, self.facts.shape, self.facts.mpp, self.facts.model, self.facts.digest, self.facts.rule
         )
-        detections = SlideDecider(found).decide(found.rule)
+        detections = SlideDecider(candidates).decide(candidates.rule)
         _write_parquet(self.folder / "candidates.parquet", rows)
         _write_parquet(self.folder / "detections.parquet", detections)
-        text = detections_geojson(detections, found.model)
+        text = detections_geojson(detections, candidates.model)
         write_whole(self.folder / "detections.geojson", text)
-        return found
+        return candidates
 
     def detections(self) -> pd.DataFrame:
         """What `finish` decided.

@@ -16,7 +16,7 @@ import numpy as np
 from .. import __version__
 from ..annotations.snapshot import take_snapshot
 from ..annotations.store import Journal
-from ..errors import FieldError, JournalError, MitosisError
+from ..errors import FieldError, JournalError, MitosisError, brief
 from ..fields.field import Field, lazy_field
 from ..fields.resolution import sidecar_mpp
 from ..files import write_whole
@@ -334,7 +334,7 @@ def rendered(content: Mapping[str, Any], template: Path | None = None) -> str:
     MitosisError
         When the template cannot be read, is none, or asks for something that there is not.
     """
-    from jinja2 import StrictUndefined, TemplateError
+    from jinja2 import StrictUndefined
     from jinja2.sandbox import SandboxedEnvironment
 
     # A template is somebody's file: it may show what it is given, and reach nothing else.
@@ -343,9 +343,9 @@ def rendered(content: Mapping[str, Any], template: Path | None = None) -> str:
         text = template_text() if template is None else template.read_text(encoding="utf-8")
         return environment.from_string(text).render(content)
     except (OSError, UnicodeDecodeError) as error:
-        raise MitosisError(f"The template cannot be read ({error}).") from error
-    except TemplateError as error:
-        raise MitosisError(f"The template cannot be used: {error}.") from error
+        raise MitosisError(f"The template cannot be read ({brief(error)}).") from error
+    except Exception as error:  # a template can fail in any way, as a program can
+        raise MitosisError(f"The template cannot be used: {brief(error)}.") from error
 
 
 def template_text() -> str:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
@@ -22,9 +22,12 @@ from ..annotations.replay import replay
 from ..annotations.store import Journal
 from ..errors import MitosisError
 from ..fields.field import Field
+from ..fields.resolution import PLAUSIBLE_MPP
 from ..measures.readers import READER_COLUMNS
 
 _READER = re.compile(r"[\w][\w .-]{0,59}")
+ReaderName = Annotated[str, Value(pattern=f"^{_READER.pattern}$")]
+"""It becomes part of a file's name."""
 
 
 class StudyField(BaseModel):
@@ -35,7 +38,7 @@ class StudyField(BaseModel):
     number: int = Value(ge=1)
     digest: str = Value(pattern="^[0-9a-f]{64}$")
     path: str
-    mpp: float = Value(gt=0)
+    mpp: float = Value(ge=PLAUSIBLE_MPP[0], le=PLAUSIBLE_MPP[1])
 
 
 class Study(BaseModel):
@@ -58,10 +61,10 @@ class Study(BaseModel):
 
     version: Literal[1] = 1
     name: str
-    seed: int
-    readers: tuple[str, ...] = Value(min_length=1)
+    seed: int = Value(ge=0)
+    readers: tuple[ReaderName, ...] = Value(min_length=1)
     rounds: int = Value(default=1, ge=1, le=10)
-    washout_days: float = Value(default=14, ge=0)
+    washout_days: float = Value(default=14, ge=0, le=3650)
     fields: tuple[StudyField, ...] = Value(min_length=1)
 
     def order(self, reader: str, round_: int) -> list[StudyField]:

@@ -81,7 +81,7 @@ def _points_of(field: Path, path: Path) -> pd.DataFrame:
         raise DatasetError(f"{path.name} is not a table of points: {error}") from error
     if "file" not in table:
         return table
-    own = table[[Path(str(name)).name == field.name for name in table["file"]]]
-    if len(table) and own.empty:
+    of_field = table[[Path(str(name)).name == field.name for name in table["file"]]]
+    if len(table) and of_field.empty:
         raise DatasetError(f"{path.name} holds no point of {field.name}")
-    return own
+    return of_field

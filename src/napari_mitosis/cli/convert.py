@@ -38,8 +38,10 @@ def convert(
 
     if formats:
         table = Table("format", "suffix", "of", "keeps", "figures")
-        for name, one in FORMATS.items():
-            table.add_row(name, one.suffix, one.title, ", ".join(sorted(one.keeps)), ", ".join(sorted(one.labels)))
+        for name, known in FORMATS.items():
+            table.add_row(
+                name, known.suffix, known.title, ", ".join(sorted(known.keeps)), ", ".join(sorted(known.labels))
+            )
         stdout().print(table)
         return
     with errors_told():

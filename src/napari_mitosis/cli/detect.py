@@ -168,19 +168,21 @@ def tell(report: BatchReport, out: Path) -> None:
     table = Table("file", title=f"Mitoses by {report.model} (research use only)")
     for name in ("mitoses", "mm2", "per mm2", "95 % interval", "s"):
         table.add_column(name, justify="right")
-    for one in report.fields:
-        if one.error is None:
-            interval = f"{one.density_low:.1f} - {one.density_high:.1f}"
-            density = f"{one.density_per_mm2:.1f}"
-            figures = (str(one.count), f"{one.area_mm2:.3f}", density, interval, f"{one.seconds:.2f}")
-            table.add_row(escape(one.file), *figures)
+    for field in report.fields:
+        if field.error is None:
+            interval = f"{field.density_low:.1f} - {field.density_high:.1f}"
+            density = f"{field.density_per_mm2:.1f}"
+            figures = (str(field.count), f"{field.area_mm2:.3f}", density, interval, f"{field.seconds:.2f}")
+            table.add_row(escape(field.file), *figures)
         else:
-            table.add_row(escape(one.file), "[red]failed[/]")
+            table.add_row(escape(field.file), "[red]failed[/]")
     console = stdout()
     console.print(table)
     console.print(f"{out / 'detections.csv'} and summary.json written", highlight=False, markup=False, soft_wrap=True)
     if report.failed:
         errors = stderr()
         errors.print(f"[bold red]{len(report.failed)} of {len(report.fields)} files failed:[/]", highlight=False)
-        for one in report.failed:
-            errors.print(f"  {escape(one.error or '')}  [dim]({escape(one.file)})[/]", highlight=False, soft_wrap=True)
+        for field in report.failed:
+            errors.print(
+                f"  {escape(field.error or '')}  [dim]({escape(field.file)})[/]", highlight=False, soft_wrap=True
+            )

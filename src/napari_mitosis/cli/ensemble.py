@@ -32,9 +32,9 @@ def ensemble(
 
         chosen = [parse_run(text) for text in runs]
         samples = read_icpr2012(data / "icpr2012")
-        found = run_shown(make_ensemble(chosen, samples, out, RADIUS_UM, version=version))
+        by_name = run_shown(make_ensemble(chosen, samples, out, RADIUS_UM, version=version))
     console = stdout()
-    for name, measures in found.items():
+    for name, measures in by_name.items():
         for m in measures:
             text = f"{name}: {m.name}: P {m.precision:.3f} R {m.recall:.3f} F {m.f:.3f} [{m.f_low:.3f}, {m.f_high:.3f}]"
             console.print(text, highlight=False, markup=False)

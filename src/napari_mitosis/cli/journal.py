@@ -59,10 +59,10 @@ def log(
     with errors_told(), _open(journal) as opened:
         actions = opened.actions(_field(opened, field)["digest"] if field else None)
         if figure:
-            found = sorted({action.figure for action in actions if action.figure.startswith(figure)})
-            if len(found) != 1:
-                raise JournalError(f"{len(found) or 'No'} figures have an id that begins with '{figure}'.")
-            actions = opened.history(found[0])
+            matching = sorted({action.figure for action in actions if action.figure.startswith(figure)})
+            if len(matching) != 1:
+                raise JournalError(f"{len(matching) or 'No'} figures have an id that begins with '{figure}'.")
+            actions = opened.history(matching[0])
     actions = actions[-last:]
     if as_json:
         for action in actions:
@@ -154,11 +154,11 @@ def snapshot(
 def check(journal: Where = "") -> None:
     """Look for damage in the journal."""
     with errors_told(), _open(journal) as opened:
-        found = opened.check()
-        count = 0 if found else len(opened.actions())
-    for sentence in found:
+        troubles = opened.check()
+        count = 0 if troubles else len(opened.actions())
+    for sentence in troubles:
         stdout().print(f"[bold red]Damage:[/] {escape(sentence)}")
-    if found:
+    if troubles:
         raise typer.Exit(1)
     stdout().print(f"The journal is sound: {count:,} actions.", highlight=False)
 
@@ -175,12 +175,12 @@ def _field(journal: Journal, text: str) -> dict[str, Any]:
 
     rows: list[dict[str, Any]] = [{str(k): v for k, v in row.items()} for row in journal.fields().to_dict("records")]
     for fits in (_named, _from_file, _of_digest):
-        found = [row for row in rows if fits(row, text)]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            digests = ", ".join(str(row["digest"])[:12] for row in found)
-            raise JournalError(f"'{text}' means {len(found)} fields; give the beginning of a digest: {digests}.")
+        matching = [row for row in rows if fits(row, text)]
+        if len(matching) == 1:
+            return matching[0]
+        if matching:
+            digests = ", ".join(str(row["digest"])[:12] for row in matching)
+            raise JournalError(f"'{text}' means {len(matching)} fields; give the beginning of a digest: {digests}.")
     raise JournalError(f"The journal {journal.name} knows no field '{text}'; 'journal fields' lists them.")
 
 

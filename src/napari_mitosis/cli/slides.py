@@ -76,15 +76,15 @@ def _tell(report: Any, out: Path) -> None:
     table = Table("slide", title=f"Mitoses by {report.model} (research use only)")
     for name in ("mitoses", "mm2", "per mm2", "95 % interval", "hotspot (2.37 mm2)", "regions", "skipped"):
         table.add_column(name, justify="right")
-    for one in report.slides:
-        if one.error is not None:
-            table.add_row(escape(one.slide), "[red]failed[/]")
+    for outcome in report.slides:
+        if outcome.error is not None:
+            table.add_row(escape(outcome.slide), "[red]failed[/]")
             continue
-        hotspot = "-" if one.hotspot_count is None else str(one.hotspot_count)
-        interval = f"{one.density_low:.1f} - {one.density_high:.1f}"
-        figures = (str(one.count), f"{one.area_mm2:.2f}", f"{one.density_per_mm2:.2f}", interval, hotspot)
-        table.add_row(escape(one.slide), *figures, str(one.regions), str(one.skipped))
+        hotspot = "-" if outcome.hotspot_count is None else str(outcome.hotspot_count)
+        interval = f"{outcome.density_low:.1f} - {outcome.density_high:.1f}"
+        figures = (str(outcome.count), f"{outcome.area_mm2:.2f}", f"{outcome.density_per_mm2:.2f}", interval, hotspot)
+        table.add_row(escape(outcome.slide), *figures, str(outcome.regions), str(outcome.skipped))
     stdout().print(table)
     stdout().print(f"{out / 'summary.csv'} written", highlight=False, markup=False, soft_wrap=True)
-    for one in report.failed:
-        stderr().print(f"  {escape(one.error)}  [dim]({escape(one.slide)})[/]", highlight=False, soft_wrap=True)
+    for outcome in report.failed:
+        stderr().print(f"  {escape(outcome.error)}  [dim]({escape(outcome.slide)})[/]", highlight=False, soft_wrap=True)

@@ -71,15 +71,15 @@ def agreement(
         study = open_study(folder)
         if again:
             rounds = {f"round {number}": readings(folder, study, number) for number in range(1, study.rounds + 1)}
-            tables = {name: found[again] for name, found in rounds.items() if again in found}
+            tables = {name: agreed[again] for name, agreed in rounds.items() if again in agreed}
         else:
             tables = readings(folder, study, round_)
         if len(tables) < 2:
             raise MitosisError("Agreement needs two readings or more; 'study next' tells what is still to be read.")
-        found = reader_agreement(tables, [str(field.number) for field in study.fields], radius)
-        paths = write_agreement(out, found)
+        agreed = reader_agreement(tables, [str(field.number) for field in study.fields], radius)
+        paths = write_agreement(out, agreed)
     table = Table("measure", "value", title=escape(study.name))
-    for name, value in summary(found).itertuples(index=False):
+    for name, value in summary(agreed).itertuples(index=False):
         table.add_row(escape(str(name)), f"{value:.3f}")
     stdout().print(table)
     stdout().print(f"{len(paths)} files in {escape(str(out))}", highlight=False)

@@ -223,6 +223,30 @@ def patients(
     stdout().print(text, end="", highlight=False, markup=False)
 
 
+@app.command("seen")
+def seen(
+    data: Data,
+    cards: Annotated[
+        list[Path], typer.Argument(metavar="CARDS", help="Cards of versions, such as segmitos-1.0.0.json.")
+    ],
+    fields: Annotated[
+        str, typer.Option(help="Names of the fields that they learned from, with commas; empty = all.")
+    ] = "",
+) -> None:
+    """Write onto cards what the material of DATA looks like, so that a field in an unusual stain is noticed."""
+    from ..models.card import read_card
+    from ..training.seen import seen_in_training
+
+    names = {name.strip() for name in fields.split(",") if name.strip()}
+    with errors_told():
+        samples = [s for s in _fields(data) + _other_fields(data) if not names or s.field.name in names]
+        crops = _crops(data)
+        for path in cards:
+            card = read_card(path)
+            found = run_shown(seen_in_training(samples, crops, card.mpp))
+            card.model_copy(update={"seen": found}).save(path)
+
+
 @app.command("NAME")
 def final(
     ctx: typer.Context,

@@ -61,11 +61,14 @@ class Sample:
         Raises
         ------
         DatasetError
-            When the mask file is damaged or has another size than the field.
+            When the mask file is damaged, has another size than the field, or names a mitosis that there is not.
         """
         mask = self._mask() if callable(self._mask) else self._mask
         if mask is not None and mask.shape != self.field.shape:
             raise DatasetError(f"{self.field.name}: the mask is {mask.shape}, the field {self.field.shape} px")
+        count = int((self.annotations["label"] == "mitosis").sum())
+        if mask is not None and mask.size and int(mask.max()) > count:
+            raise DatasetError(f"{self.field.name}: the mask names mitosis {int(mask.max())}, there are {count}")
         return mask
 
     @property

@@ -24,6 +24,9 @@ from .resolution import square_mpp
 SLIDE_SUFFIXES = frozenset({".svs", ".ndpi", ".vms", ".mrxs", ".scn", ".bif", ".dcm", ".svslide", ".czi"})
 """Files that are offered to OpenSlide. TIFF and OME-TIFF, pyramids too, are read by tifffile."""
 
+_MACRO_FIRST = frozenset({".scn", ".bif"})
+"""Slides whose first image is the macro, with the label: what OpenSlide does not know is not shown as a plain TIFF."""
+
 _WHITE = np.uint8(255)
 
 
@@ -156,6 +159,8 @@ def read_header(path: Path) -> dict[str, Any] | None:
     if hasattr(library, "detect_format"):
         kind = library.detect_format(str(path))
         if kind == "generic-tiff" or (kind is None and _is_tiff(path)):
+            if path.suffix.lower() in _MACRO_FIRST:
+                raise FieldError(path, "it is a damaged slide, or no slide; a plain TIFF should be named .tif")
             return None
         if kind is None:
             raise FieldError(path, "it is no slide that OpenSlide knows, or it is damaged")

@@ -127,8 +127,8 @@ def _distance(parent: Rule, grid: Grid) -> NDArray[np.float64]:
     score = max(parent.min_score, _lowest(parent)) if peaks else parent.min_score
     thresholds = np.array([t for t in grid.threshold if t != "otsu"], dtype=np.float64)
     start = thresholds if peaks else np.full(len(thresholds), _lowest(parent))
-    one, other = (thresholds - start) / _STEP_SCORE, (np.array(grid.min_score) - score) / _STEP_SCORE
-    return np.asarray(one[:, None] ** 2 + other[None, :] ** 2)
+    by_threshold, by_score = (thresholds - start) / _STEP_SCORE, (np.array(grid.min_score) - score) / _STEP_SCORE
+    return np.asarray(by_threshold[:, None] ** 2 + by_score[None, :] ** 2)
 
 
 def _lowest(rule: Rule) -> float:

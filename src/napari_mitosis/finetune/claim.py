@@ -57,7 +57,9 @@ def _check_snapshot(plan: FinetunePlan, folder: Path) -> None:
     if not path.exists():
         return
     snapshot = Snapshot.load(path)
-    if snapshot.sha256 != plan.snapshot or field_plans(snapshot) != plan.fields:
+    # Which fields the program drew is said by whoever plans, not by the journal.
+    planned = tuple(field.model_copy(update={"drawn": False}) for field in plan.fields)
+    if snapshot.sha256 != plan.snapshot or field_plans(snapshot) != planned:
         raise DatasetError(
             f"{folder.name}: its plan and its snapshot do not belong together; one was changed. "
             "Plan the fine-tuning anew, in a new folder."

@@ -58,7 +58,7 @@ def _crop(field: Field, point: NDArray[np.float64], shape: tuple[int, int], scal
     """The crop about a point, in model pixels, (1, 3, side, side) at least `CROP_PX` wide."""
     y, x = (int(np.clip(v / scale, CROP_PX // 2, n - CROP_PX // 2)) for v, n in zip(point, shape, strict=True))
     y, x = max(0, y - CROP_PX // 2), max(0, x - CROP_PX // 2)
-    tile = Tile(y, x, y + CROP_PX, x + CROP_PX)
+    tile = Tile(y, y + CROP_PX, x, x + CROP_PX)
     pixels, top, left = read_tile(field, tile, shape, scale, 0, 0, 32)
     return pixels[:, :, top : top + CROP_PX, left : left + CROP_PX]
 

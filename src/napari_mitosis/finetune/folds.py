@@ -85,11 +85,11 @@ def folds(shapes: Sequence[tuple[int, int]], cases: Sequence[str] = ()) -> list[
 def within(evidence: Evidence, unit: Unit) -> Evidence:
     """The evidence with nothing in it outside of the unit."""
     maps = {}
-    for name, one in evidence.maps.items():
-        ys, xs = (np.arange(n) * evidence.stride + (evidence.stride - 1) / 2 for n in one.shape)
+    for name, scores in evidence.maps.items():
+        ys, xs = (np.arange(n) * evidence.stride + (evidence.stride - 1) / 2 for n in scores.shape)
         y0, x0, y1, x1 = unit.box_px
         keep = ((ys >= y0) & (ys < y1))[:, None] & ((xs >= x0) & (xs < x1))[None, :]
-        maps[name] = np.where(keep, one, one.dtype.type(0))
+        maps[name] = np.where(keep, scores, scores.dtype.type(0))
     candidates = evidence.candidates
     if candidates is not None:
         inside = unit.holds(candidates[["y_px", "x_px"]].to_numpy(dtype=np.float64))

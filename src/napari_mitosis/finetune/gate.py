@@ -165,13 +165,13 @@ def judge(fields: Sequence[Judged], seed: int = 0, false_weight: float = 1.0) ->
     mitoses = sum(len(f.truth_yx) for f in fields)
     risk = float(np.mean(differences < -WORSE_BY))
     spots = [_spots(f) for f in fields]
-    found, lost, new_false, dropped = (tuple(spot for field in spots for spot in field[i]) for i in range(4))
+    gained, lost, new_false, dropped = (tuple(spot for field in spots for spot in field[i]) for i in range(4))
     patients = _by_patient(fields, units, table)
     offered, reason = _decide(len(fields), mitoses, parent, child, risk)
-    told = _told(len(found), len(lost), len(new_false), len(dropped), false_weight)
+    told = _told(len(gained), len(lost), len(new_false), len(dropped), false_weight)
     whom = f" {_for_whom(patients)}" if offered else ""
     return Verdict(
-        offered, f"{reason}{whom} {told}", parent, child, child.f - parent.f, low, high, len(fields), mitoses, found,
+        offered, f"{reason}{whom} {told}", parent, child, child.f - parent.f, low, high, len(fields), mitoses, gained,
         lost, new_false, dropped, false_weight, float(np.mean(differences < 0)), patients,
     )  # fmt: skip
 
@@ -206,10 +206,10 @@ def _whole(field: int, shape: tuple[int, int]) -> tuple[Unit, ...]:
     return (whole(field, shape),)
 
 
-def _told(found: int, lost: int, new_false: int, dropped: int, false_weight: float) -> str:
+def _told(gained: int, lost: int, new_false: int, dropped: int, false_weight: float) -> str:
     """Both kinds of error, lost mitoses first, and how the fields were weighed."""
     text = (
-        f"It loses {lost} of the mitoses that its parent finds and finds {found} more; it drops {dropped} false "
+        f"It loses {lost} of the mitoses that its parent finds and finds {gained} more; it drops {dropped} false "
         f"detections and adds {new_false}."
     )
     if false_weight < 0.995:

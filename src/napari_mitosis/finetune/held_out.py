@@ -84,7 +84,7 @@ class HeldOut:
         mitoses = sum(int(u.holds(self.samples[u.field].centroids_yx()).sum()) for u in units)
         return choose(counts, mitoses, self.rule, grid_about(self.parent[0], self.rule), self.weight)
 
-    def judged(self, blends: Sequence[float], own: Choice) -> list[Judged]:
+    def judged(self, blends: Sequence[float], chosen: Choice) -> list[Judged]:
         """Each field under the child's rule, and under rules that were chosen without its fold."""
         units = self.units(blends)
         tables: dict[int, tuple[list[pd.DataFrame], list[pd.DataFrame]]] = {}
@@ -95,14 +95,14 @@ class HeldOut:
             other = self.choice(blends, [u for u in units if u not in held])
             for unit in mine:
                 parts = tables.setdefault(unit.field, ([], []))
-                for choice, part in zip((own, other), parts, strict=True):
+                for choice, part in zip((chosen, other), parts, strict=True):
                     table = decide(self._evidence[choice.blend, unit], choice.rule)
                     part.append(table[unit.holds(table[["y_px", "x_px"]].to_numpy())])
-        found = []
+        judged_fields = []
         for i in sorted(tables):
             child, crossed = (pd.concat(p).sort_values("score", ascending=False, ignore_index=True) for p in tables[i])
-            found.append(replace(self.against_parent(i, child), crossed=crossed))
-        return found
+            judged_fields.append(replace(self.against_parent(i, child), crossed=crossed))
+        return judged_fields
 
     def judged_by(self, blends: Sequence[float], choice: Choice) -> list[Judged]:
         """Each field under one rule, without those that were chosen without it."""

@@ -18,6 +18,7 @@ from ..decision.decide import Rule, decide
 from ..decision.evidence import Evidence
 from ..errors import DatasetError
 from ..inference.device import choose_device
+from ..inference.stain_guard import look_at
 from ..jobs import Job, Progress
 from ..models.card import ModelCard
 from ..models.registry import Detector, detector_class
@@ -117,7 +118,9 @@ def _in_time(plan: FinetunePlan, folder: Path, recipe: TuneRecipe, budget: Budge
     metrics = {"f": verdict.child.f, "parent_f": verdict.parent.f}
     yield Progress(run.done, run.done, "parent and child compared", metrics)
     save_child(folder / CHILD_FILE, child)
-    card = child_card(look, plan, choice, verdict, run.steps)
+    looks = [look_at(sample.field.loaded(), look.card.mpp) for sample in run.train]
+    seen = None if look.card.seen is None else look.card.seen.with_looks(looks)
+    card = child_card(look, plan, choice, verdict, run.steps).model_copy(update={"seen": seen})
     Outcome(folder, card, verdict, tuple(f.digest or f.path for f in plan.fields)).save()
     return read_outcome(folder)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ..annotations.replay import replay
 from ..annotations.snapshot import Role, Snapshot, take_snapshot
@@ -48,6 +50,20 @@ def journal_fields(journal: Journal) -> pd.DataFrame:
         row: dict[str, object] = {str(name): value for name, value in field.items()}
         rows.append(row | counts | {"complete": state.complete, "there": there})
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def judged_figures(journal: Journal) -> dict[str, NDArray[np.float64]]:
+    """The figures of every annotated field, by its digest: centres (y, x) in pixels, shape (n, 2).
+
+    Raises
+    ------
+    JournalError
+        If the journal cannot be read.
+    """
+    table = journal_fields(journal)
+    states = {digest: replay(journal.actions(digest)) for digest in table["digest"]}
+    places = {digest: [(f.y_px, f.x_px) for f in state.figures] for digest, state in states.items()}
+    return {digest: np.array(points, dtype=np.float64).reshape(-1, 2) for digest, points in places.items()}
 
 
 def plan_from_journal(
@@ -130,8 +146,22 @@ def freeze(journal: Journal, chosen: Sequence[str] = (), test: Collection[str] =
     return take_snapshot(journal, list(split), split)
 
 
-def field_plans(snapshot: Snapshot) -> tuple[FieldPlan, ...]:
-    """The fields of a snapshot as a fine-tuning takes them, by name."""
+def field_plans(snapshot: Snapshot, drawn: Collection[str] = ()) -> tuple[FieldPlan, ...]:
+    """The fields of a snapshot as a fine-tuning takes them, by name.
+
+    Parameters
+    ----------
+    drawn : collection of str
+        Names of those that the program drew at random (`propose.draw_blind`).
+
+    Raises
+    ------
+    DatasetError
+        If one of them is no field of the snapshot.
+    """
+    strangers = sorted(set(drawn) - {field.name for field in snapshot.fields})
+    if strangers:
+        raise DatasetError(f"{strangers[0]} was said to be drawn at random, but is none of the annotated fields")
     plans = []
     for field in sorted(snapshot.fields, key=lambda field: (field.name, field.digest)):
         assert field.mpp is not None  # `freeze` refuses such fields
@@ -145,6 +175,7 @@ def field_plans(snapshot: Snapshot) -> tuple[FieldPlan, ...]:
                 complete=field.complete,
                 case=field.case,
                 role=field.role,
+                drawn=field.name in drawn,
                 figures=figures,
             )
         )

@@ -174,8 +174,8 @@ def _loud(evidence: Evidence) -> NDArray[np.bool_]:
     """Pixels in which any score map is not silent, and 3 um about them, shape (H, W)."""
     h, w = evidence.shape
     loud = np.zeros((h, w), dtype=bool)
-    for one in evidence.maps.values():
-        cells = one > SILENT
+    for scores in evidence.maps.values():
+        cells = scores > SILENT
         reach = max(1, round(3.0 / (evidence.mpp * evidence.stride)))
         cells = ndimage.binary_dilation(cells, iterations=reach)
         rows = np.minimum((np.arange(h) / evidence.stride).astype(int), cells.shape[0] - 1)

@@ -108,10 +108,10 @@ def serve(job: Job[Any], teller: Teller, stop: threading.Event) -> int:
 
 def kind_of(error: BaseException) -> str:
     """How an error ended the job: ``memory``, ``disk``, ``failed`` (the text is for the reader) or ``crashed``."""
-    for one in _chain(error):
-        text = str(one).lower()
-        number = one.errno if isinstance(one, OSError) else None
-        if isinstance(one, MemoryError) or number == errno.ENOMEM or any(words in text for words in _NO_MEMORY):
+    for cause in _chain(error):
+        text = str(cause).lower()
+        number = cause.errno if isinstance(cause, OSError) else None
+        if isinstance(cause, MemoryError) or number == errno.ENOMEM or any(words in text for words in _NO_MEMORY):
             return "memory"
         if number in _DISK_ERRORS or any(words in text for words in _NO_DISK):
             return "disk"

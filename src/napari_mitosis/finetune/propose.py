@@ -120,7 +120,7 @@ def _comparable(
     features: Sequence[NDArray[np.float64]], judged: NDArray[np.float64] | None
 ) -> list[NDArray[np.float64]]:
     """The features of each field, then those that were judged, on a scale where usual distances are 1."""
-    width = max((f.shape[1] for f in features if len(f)), default=1)
+    width = max((f.shape[1] for f in features if len(f)), default=1 if judged is None else judged.shape[1])
     empty = np.empty((0, width))  # a field without candidates does not know how wide its features would be
     parts = [*(f if len(f) else empty for f in features), empty if judged is None else judged]
     pooled = np.concatenate(parts)

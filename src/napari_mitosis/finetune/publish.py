@@ -36,7 +36,7 @@ def publish_child(run: Path, folder: Path | None = None) -> str:
     card, weights = _child(run)
     place = folder or user_folder()
     sha256 = file_sha256(weights)
-    known = {(one.detector, one.version): one.sha256 for one, _ in installed(folder)}
+    known = {(kept.detector, kept.version): kept.sha256 for kept, _ in installed(folder)}
     for (detector, version), sha in known.items():
         if (detector, sha) == (card.detector, sha256):
             return f"{detector}@{version}"

@@ -46,9 +46,9 @@ def publish_parents(detector: str, runs: Path, folder: Path, cases: Sequence[str
         rules = json.loads((runs / "rules.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DatasetError(f"{runs} holds no rules of its folds; run train report first") from error
-    made = {}
+    parents = {}
     for case in cases:
-        made[case] = place = folder / case
+        parents[case] = place = folder / case
         if next(place.glob("*.json"), None) is not None:
             continue
         card = system(detector).card(version=f"0.0.0.{case}", seed=0)
@@ -57,7 +57,7 @@ def publish_parents(detector: str, runs: Path, folder: Path, cases: Sequence[str
         values = {k: v for k, v in rules[f"N-{case}"].items() if v is not None}
         rule = Rule(**{**values, "weights": tuple((n, w) for n, w in values.get("weights", ()))})
         publish(network, card.with_rule(rule, "fields of the other slides"), place)
-    return made
+    return parents
 
 
 def experiment(

@@ -45,8 +45,8 @@ def renew_references(
     moved = torch.cat([now[k] - before[k] for k in now]).mean(dim=0)
     references = parent.references.detach().cpu() + moved
     for number, kind in enumerate(KINDS[:2]):
-        own = now.get(kind, torch.empty(0, references.shape[2]))[: int(MOST_OWN * references.shape[1])]
-        references[number, : len(own)] = own
+        new = now.get(kind, torch.empty(0, references.shape[2]))[: int(MOST_OWN * references.shape[1])]
+        references[number, : len(new)] = new
     child.references.copy_(references.to(child.references.device))
 
 

@@ -82,7 +82,7 @@ def list_runs(place: Path | None = None) -> list[Run]:
     """Every fine-tuning that has a plan, oldest first."""
     place = place or runs_folder()
     folders = sorted(place.iterdir()) if place.is_dir() else []
-    return [found for folder in folders if (found := read_run(folder)) is not None]
+    return [run for folder in folders if (run := read_run(folder)) is not None]
 
 
 def unfinished(runs: Iterable[Run]) -> list[Run]:

@@ -231,21 +231,21 @@ def thresholds_only(
     evidence: dict[int, Evidence] = {}
     for i in (i for i, s in enumerate(samples) if s.case == setting.case):
         evidence[i] = yield from parent.evidence(samples[i])
-    found = {i: decide(e, rule) for i, e in evidence.items()}
-    false = {i: sum(f.label == "mimic" for f in reader_figures(samples[i], t)) for i, t in found.items()}
+    detections = {i: decide(e, rule) for i, e in evidence.items()}
+    false = {i: sum(f.label == "mimic" for f in reader_figures(samples[i], t)) for i, t in detections.items()}
     draw = drawn(samples, setting, false)
-    weight = false_weight([len(found[i]) for i in draw.chosen], [len(found[i]) for i in draw.opened])
+    weight = false_weight([len(detections[i]) for i in draw.chosen], [len(detections[i]) for i in draw.opened])
     truths = {i: samples[i].centroids_yx() for i in draw.chosen}
     counts = [count_unit(evidence[i], truths[i], whole(0, evidence[i].shape), rule) for i in draw.chosen]
     grid, mitoses = grid_about(evidence[draw.chosen[0]], rule), sum(len(t) for t in truths.values())
     chosen = choose({0.0: counts}, mitoses, rule, grid, weight).rule
     offered = yield from _recalibrated([samples[i] for i in draw.chosen], parent, look)
-    own = [samples[i] for i in draw.own]
+    left_out = [samples[i] for i in draw.own]
     row: dict[str, object] = {"slide": setting.case, "annotated": setting.annotated, "pick": setting.pick}
     row |= {"seed": setting.seed, "mitoses": mitoses, "mimics": sum(false[i] for i in draw.chosen), "weight": weight}
     for name, tried in (("parent", rule), ("chosen", chosen), ("offered", replace(rule, min_score=offered))):
         row[f"{name}_score"] = tried.min_score
-        row[f"{name}_f"] = (yield from parent.counts(own, tried)).f
+        row[f"{name}_f"] = (yield from parent.counts(left_out, tried)).f
     return row
 
 

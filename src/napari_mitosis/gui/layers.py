@@ -17,7 +17,7 @@ from ..datasets.labels import IGNORED, MITOSIS, concentric_labels
 from ..decision.evidence import Evidence
 from ..session import Result
 from .detect.weights import Weights
-from .places import OWNER_KEY, insert_above, look_at, placed
+from .places import OWNER_KEY, insert_above, look_at, placed, set_points
 
 CLEAR_BELOW = 0.35
 """Scores below this fade out, so that the score map does not darken the tissue."""
@@ -227,7 +227,7 @@ class FieldLayers:
         if visible is not None:
             layer.visible = visible
         layer.selected_data = set()
-        layer.data = points
+        set_points(layer, points)
         layer.features = features
 
     def show_only(self, kept: NDArray[np.bool_]) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Image, Layer
+from napari.layers import Image, Layer, Points
+from numpy.typing import NDArray
 
 OWNER_KEY = "napari_mitosis_of"
 """In a result layer's metadata: the unique id of the field's layer."""
@@ -29,6 +30,16 @@ def placed(owner: Image, cell_px: tuple[float, float] = (1.0, 1.0), offset_px: f
         "units": owner.units[-2:],
         "metadata": {OWNER_KEY: str(owner.unique_id)},
     }
+
+
+def set_points(layer: Points, points: NDArray[np.float64]) -> None:
+    """Give a layer other points.
+
+    napari does not slice a layer while it is hidden, and then draws points by numbers that are gone.
+    """
+    layer.data = points
+    if not layer.visible:
+        layer.set_view_slice()
 
 
 def insert_above(viewer: ViewerModel, layer: Layer, lower: Sequence[Layer]) -> None:

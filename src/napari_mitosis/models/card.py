@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError,
 from ..decision.decide import Rule
 from ..errors import WeightsError, brief
 from .adoption import ADOPTED_FILE
+from .seen import Seen
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 """Of a detector: it becomes part of a file's name, so nothing in it may lead elsewhere."""
@@ -101,6 +102,8 @@ class ModelCard(BaseModel):
         Of an ensemble, which has no weights of its own; of a chain (`presets`) the one detector with its verifier.
     finetuned : dict
         Of a version that learnt from a reader's corrections: how, from what, and how it compares with its parent.
+    seen : Seen, optional
+        The stains of its training; without it no stain is called unusual.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -129,6 +132,7 @@ class ModelCard(BaseModel):
     measures: tuple[Measure, ...] = ()
     terms: str
     notes: str = ""
+    seen: Seen | None = None
     sha256: str = ""
 
     @field_validator("rule")

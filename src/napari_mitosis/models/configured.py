@@ -1,11 +1,18 @@
-"""What the detectors of this folder share: how one of their configurations is built."""
+"""What the detectors of this folder share: how a configuration is built, and what a loss is given."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
+
+Places = Sequence[NDArray[np.float64]]
+"""Places (y, x) of each image of a batch, in its pixels: arrays of shape (n, 2)."""
+
+Rng = np.random.Generator
 
 
 class Configured:
@@ -17,10 +24,16 @@ class Configured:
         Its name, a colon and what it is.
     networks : mapping of str to callable
         What makes the network of each configuration.
+    configs : tuple of str
+        Their names.
     """
 
     title: ClassVar[str]
     networks: ClassVar[Mapping[str, Callable[[], nn.Module]]]
+    configs: ClassVar[tuple[str, ...]]
+
+    def __init_subclass__(cls) -> None:
+        cls.configs = tuple(cls.networks)
 
     @classmethod
     def build(cls, config: str) -> nn.Module:

@@ -12,12 +12,11 @@ from typing import ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .box_targets import BOX_STDS, BoxOptions, Truth, fixed_boxes, roi_targets
 from .boxes import clip, decode, nms
-from .configured import Configured
+from .configured import Configured, Places, Rng
 from .registry import register
 from .roi_pool import roi_max_pool
 from .rpn import COMPACT_OPTIONS, RPN, LiteFeatures, ProposalHead, box_loss, compact_head, proposal_loss, truths_of
@@ -167,15 +166,8 @@ class DeepDetDetector(Configured):
 
     title = "DeepDet: region proposals and a classifier of regions (Faster R-CNN)"
     networks: ClassVar = {"compact": CompactDeepDet, "paper": PaperDeepDet}
-    configs = tuple(networks)
 
     @staticmethod
-    def loss(
-        network: nn.Module,
-        pixels: Tensor,
-        centroids: Sequence[NDArray[np.float64]],
-        rng: np.random.Generator,
-        ignore: Tensor | None = None,
-    ) -> Tensor:
+    def loss(network: nn.Module, pixels: Tensor, centroids: Places, rng: Rng, ignore: Tensor | None = None) -> Tensor:
         """`detection_loss` with the paper's fixed box of 30 px about each centroid."""
         return detection_loss(network, pixels, fixed_boxes(centroids), rng, ignore)

@@ -7,7 +7,6 @@ detector.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -16,7 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .configured import Configured
+from .configured import Configured, Places, Rng
 from .registry import register
 from .resnet import ResNet50
 from .trunks import EfficientNetLite0, conv_bn
@@ -101,16 +100,9 @@ class DeepVer(Configured):
     kind = "verifier"
     title = "DeepVer: a residual network that looks at each detection once more"
     networks: ClassVar = {"compact": CompactDeepVer, "paper": PaperDeepVer}
-    configs = tuple(networks)
 
     @staticmethod
-    def loss(
-        network: nn.Module,
-        pixels: Tensor,
-        centroids: Sequence[NDArray[np.float64]],
-        rng: np.random.Generator,
-        ignore: Tensor | None = None,
-    ) -> Tensor:
+    def loss(network: nn.Module, pixels: Tensor, centroids: Places, rng: Rng, ignore: Tensor | None = None) -> Tensor:
         """Softmax loss on crops about the centroids and on as many far from any of them; at least one an image."""
         half = CROP_PX // 2
         padded = F.pad(pixels, (half, half, half, half), mode="reflect")
@@ -131,12 +123,7 @@ class DeepVer(Configured):
         return F.cross_entropy(logits.float(), torch.tensor(labels, device=pixels.device))
 
     @staticmethod
-    def mimic_loss(
-        network: nn.Module,
-        pixels: Tensor,
-        centroids: Sequence[NDArray[np.float64]],
-        mimics: Sequence[NDArray[np.float64]],
-    ) -> Tensor:
+    def mimic_loss(network: nn.Module, pixels: Tensor, centroids: Places, mimics: Places) -> Tensor:
         """Softmax loss on crops about figures that a reader called mimics; 0 where there is none in the images."""
         half = CROP_PX // 2
         padded = F.pad(pixels, (half, half, half, half), mode="reflect")

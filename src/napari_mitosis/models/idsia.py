@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .configured import Configured
+from .configured import Configured, Places, Rng
 from .dense_windows import dense_windows
 from .registry import register
 
@@ -135,7 +135,7 @@ def mirrored(pixels: Tensor) -> Tensor:
 def window_loss(
     network: IdsiaNet,
     pixels: Tensor,
-    centroids: Sequence[NDArray[np.float64]],
+    centroids: Places,
     offset: tuple[int, int],
     ignore: Tensor | None = None,
     step: int = _LOSS_STEP_PX,
@@ -187,16 +187,9 @@ class Idsia(Configured):
 
     title = "IDSIA DNN: two pixel classifiers on windows of 101 px (the paper's own networks)"
     networks: ClassVar = {"compact": IdsiaNet}
-    configs = tuple(networks)
 
     @staticmethod
-    def loss(
-        network: nn.Module,
-        pixels: Tensor,
-        centroids: Sequence[NDArray[np.float64]],
-        rng: np.random.Generator,
-        ignore: Tensor | None = None,
-    ) -> Tensor:
+    def loss(network: nn.Module, pixels: Tensor, centroids: Places, rng: Rng, ignore: Tensor | None = None) -> Tensor:
         """Cross-entropy of windows inside the crops, every 8 px from a random corner on.
 
         Raises

@@ -8,10 +8,10 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..datasets.labels import BACKGROUND, IGNORED, LabelMap, concentric_labels, random_concentric_labels
+from .configured import Places
 
 
 def concentric_loss(logits: Tensor, labels: Tensor, reduction: Literal["sum", "normalised"] = "sum") -> Tensor:
@@ -41,7 +41,7 @@ def concentric_loss(logits: Tensor, labels: Tensor, reduction: Literal["sum", "n
 
 
 def random_labels(
-    centroids: Sequence[NDArray[np.float64]],
+    centroids: Places,
     shape: tuple[int, int],
     stride: int,
     rng: np.random.Generator,
@@ -69,7 +69,7 @@ def random_labels(
 
 
 def fixed_labels(
-    centroids: Sequence[NDArray[np.float64]],
+    centroids: Places,
     shape: tuple[int, int],
     stride: int,
     radii_px: tuple[float, float],

@@ -23,7 +23,7 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from ..datasets.labels import BACKGROUND, IGNORED, MITOSIS, concentric_labels
-from .configured import Configured
+from .configured import Configured, Places, Rng
 from .mssn_siamese import (
     EMBEDDING,
     KINDS,
@@ -236,9 +236,7 @@ class CompactMSSN(MSSN):
         return embeddings
 
 
-def window_labels(
-    centroids: Sequence[NDArray[np.float64]], shape: tuple[int, int], ignore: Tensor | None = None
-) -> Tensor:
+def window_labels(centroids: Places, shape: tuple[int, int], ignore: Tensor | None = None) -> Tensor:
     """What the windows of a batch are: within 10 px of a centroid a mitosis, beyond 20 px background.
 
     The paper takes all beyond 10 px for background; what lies between is neither here, as a window 11 px away
@@ -287,16 +285,9 @@ class MSSNDetector(Configured):
 
     title = "MSSN: windows of four kinds, then a Siamese comparison with known figures"
     networks: ClassVar = {"compact": CompactMSSN, "paper": PaperMSSN}
-    configs = tuple(networks)
 
     @staticmethod
-    def loss(
-        network: nn.Module,
-        pixels: Tensor,
-        centroids: Sequence[NDArray[np.float64]],
-        rng: np.random.Generator,
-        ignore: Tensor | None = None,
-    ) -> Tensor:
+    def loss(network: nn.Module, pixels: Tensor, centroids: Places, rng: Rng, ignore: Tensor | None = None) -> Tensor:
         """The loss of the windows plus the contrastive loss of mitoses and dark places that are background."""
         assert isinstance(network, MSSN)
         labels = window_labels(centroids, (pixels.shape[2], pixels.shape[3]), ignore)
@@ -314,12 +305,7 @@ class MSSNDetector(Configured):
         return loss + contrastive_loss(network.embed(windows_about(pixels, inside + others)), kinds)
 
     @staticmethod
-    def mimic_loss(
-        network: nn.Module,
-        pixels: Tensor,
-        centroids: Sequence[NDArray[np.float64]],
-        mimics: Sequence[NDArray[np.float64]],
-    ) -> Tensor:
+    def mimic_loss(network: nn.Module, pixels: Tensor, centroids: Places, mimics: Places) -> Tensor:
         """Contrastive loss of mitoses and what a reader called mimics: they are to lie apart."""
         assert isinstance(network, MSSN)
         places, kinds = [], []

@@ -7,17 +7,14 @@ fused by a weight that is chosen on validation (section III-D): here `decide.Rul
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..datasets.labels import IGNORED
-from .configured import Configured
+from .configured import Configured, Places, Rng
 from .fcn import FCN
 from .losses import concentric_loss, fixed_labels, random_labels
 from .registry import register
@@ -174,16 +171,9 @@ class PartMitosis(Configured):
 
     title = "PartMitosis: weak and strong labels joined by a weight transfer function"
     networks: ClassVar = {"compact": CompactPartMitosis, "paper": PaperPartMitosis}
-    configs = tuple(networks)
 
     @staticmethod
-    def loss(
-        network: nn.Module,
-        pixels: Tensor,
-        centroids: Sequence[NDArray[np.float64]],
-        rng: np.random.Generator,
-        ignore: Tensor | None = None,
-    ) -> Tensor:
+    def loss(network: nn.Module, pixels: Tensor, centroids: Places, rng: Rng, ignore: Tensor | None = None) -> Tensor:
         """Both branches from centroids alone.
 
         The concentric branch has random concentric labels. The strong one has no masks here: it learns discs of

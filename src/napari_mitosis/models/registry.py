@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from .configured import Places, Rng
+
 Class = TypeVar("Class", bound=type)
 
 ENTRY_POINTS = "napari_mitosis.detectors"
@@ -110,12 +112,7 @@ class LearnsMimics(Protocol):
     """A class that learns more from figures that a reader called mimics than that they are background."""
 
     @staticmethod
-    def mimic_loss(
-        network: nn.Module,
-        pixels: Tensor,
-        centroids: Sequence[NDArray[np.float64]],
-        mimics: Sequence[NDArray[np.float64]],
-    ) -> Tensor:
+    def mimic_loss(network: nn.Module, pixels: Tensor, centroids: Places, mimics: Places) -> Tensor:
         """What is added to the loss of a batch; places (y, x) in pixels of each image, some beyond its edge."""
         ...
 
@@ -141,13 +138,7 @@ class DetectorClass(Protocol):
         ...
 
     @staticmethod
-    def loss(
-        network: nn.Module,
-        pixels: Tensor,
-        centroids: Sequence[NDArray[np.float64]],
-        rng: np.random.Generator,
-        ignore: Tensor | None = None,
-    ) -> Tensor:
+    def loss(network: nn.Module, pixels: Tensor, centroids: Places, rng: Rng, ignore: Tensor | None = None) -> Tensor:
         """The training loss of a batch, from centroids alone.
 
         Parameters

@@ -12,13 +12,12 @@ from typing import ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import WeightsError
 from .box_targets import BoxOptions, Targets, Truth, anchor_targets, fixed_boxes, make_truth
 from .boxes import anchor_grid, clip, decode, nms
-from .configured import Configured
+from .configured import Configured, Places, Rng
 from .registry import register
 from .trunks import EfficientNetLite0, conv_bn
 from .vgg_m import VGGM
@@ -309,16 +308,9 @@ class RPNDetector(Configured):
 
     title = "RPN: region proposals of DeepDet taken as detections"
     networks: ClassVar = {"compact": CompactRPN, "paper": PaperRPN}
-    configs = tuple(networks)
 
     @staticmethod
-    def loss(
-        network: nn.Module,
-        pixels: Tensor,
-        centroids: Sequence[NDArray[np.float64]],
-        rng: np.random.Generator,
-        ignore: Tensor | None = None,
-    ) -> Tensor:
+    def loss(network: nn.Module, pixels: Tensor, centroids: Places, rng: Rng, ignore: Tensor | None = None) -> Tensor:
         """The proposal loss with the paper's fixed box of 30 px about each centroid."""
         assert isinstance(network, RPN)
         _, logits, offsets, anchors = network(pixels)

@@ -7,17 +7,14 @@ and 8s are in ``fcn.py``.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .configured import Configured
+from .configured import Configured, Places, Rng
 from .fcn import FCN
 from .losses import concentric_loss, random_labels
 from .registry import register
@@ -82,16 +79,9 @@ class SegMitos(Configured):
 
     title = "SegMitos: fully convolutional network with concentric loss"
     networks: ClassVar = {"compact": CompactSegMitos, **{f"paper/{n}s": partial(FCN, n) for n in (32, 16, 8)}}
-    configs = tuple(networks)
 
     @staticmethod
-    def loss(
-        network: nn.Module,
-        pixels: Tensor,
-        centroids: Sequence[NDArray[np.float64]],
-        rng: np.random.Generator,
-        ignore: Tensor | None = None,
-    ) -> Tensor:
+    def loss(network: nn.Module, pixels: Tensor, centroids: Places, rng: Rng, ignore: Tensor | None = None) -> Tensor:
         """Concentric loss with random concentric labels (section 3.1.3), normalised by the number of disc cells."""
         stride = int(network.stride)  # type: ignore[arg-type]
         labels = random_labels(centroids, (pixels.shape[2], pixels.shape[3]), stride, rng, ignore)

@@ -127,32 +127,6 @@ class Coverage:
         whole = float(self._area[self.tissue].sum())
         return float(self._area[self.tissue & self.seen].sum()) / whole if whole else 1.0
 
-    def seen_at(self, y_px: float, x_px: float) -> bool:
-        """Whether this place of the field was seen; False beyond the field."""
-        row, column = (math.floor((value + 0.5) / self.cell_px) for value in (y_px, x_px))
-        rows, columns = self.seconds.shape
-        return 0 <= row < rows and 0 <= column < columns and bool(self.seconds[row, column] >= self.enough.seconds)
-
-    def unseen_rectangles(self, at_most: int = 10, least_um2: float = 400.0) -> list[Rectangle]:
-        """Rectangles of tissue that was not seen, the biggest first, none in another.
-
-        Parameters
-        ----------
-        at_most : int
-        least_um2 : float
-            Smaller ones are left out.
-        """
-        left = self.unseen.copy()
-        found: list[Rectangle] = []
-        cell_um2 = (self.cell_px * self.mpp) ** 2
-        while len(found) < at_most:
-            top, first, bottom, last = _largest(left)
-            if (bottom - top) * (last - first) * cell_um2 < least_um2:
-                break
-            left[top:bottom, first:last] = False
-            found.append(self._rectangle(top, first, bottom, last))
-        return found
-
     def next_view(self, height_px: float, width_px: float) -> tuple[float, float] | None:
         """Centre of the view of this size that shows the most unseen tissue; None when all was seen.
 
@@ -205,22 +179,3 @@ def _within(low: float, high: float, cell: float, count: int) -> tuple[int, int]
     last = math.floor((high + 0.5) / cell - 0.5) + 1
     first = min(max(first, 0), count)
     return first, max(min(last, count), first)
-
-
-def _largest(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """Largest all-true rectangle: top, first column, bottom and last column (both exclusive)."""
-    best, found = 0, (0, 0, 0, 0)
-    heights = np.zeros(mask.shape[1] + 1, dtype=np.int64)  # the last one stays 0: it closes every rectangle
-    for row in range(mask.shape[0]):
-        heights[:-1] = (heights[:-1] + 1) * mask[row]
-        if heights.max() * mask.shape[1] <= best:
-            continue
-        open_: list[tuple[int, int]] = []
-        for column, height in enumerate(heights.tolist()):
-            start = column
-            while open_ and open_[-1][1] >= height:
-                start, tall = open_.pop()
-                if tall * (column - start) > best:
-                    best, found = tall * (column - start), (row - tall + 1, start, row + 1, column)
-            open_.append((start, height))
-    return found

@@ -134,8 +134,8 @@ def box_batch(
     points = [np.concatenate(o) if o else np.zeros((0, 2)) for o in outlines]
     crops, moved, ignore = point_batch(windows, points, rng, how)
     boxes = []
-    for own, places in zip(outlines, moved, strict=True):
-        parts = np.split(places, np.cumsum([len(o) for o in own])[:-1]) if own else []
+    for shapes, places in zip(outlines, moved, strict=True):
+        parts = np.split(places, np.cumsum([len(o) for o in shapes])[:-1]) if shapes else []
         edges = [np.concatenate([p.min(axis=0), p.max(axis=0)]) for p in parts]
         boxes.append(torch.from_numpy(np.array(edges, dtype=np.float32).reshape(-1, 4)))
     return crops, boxes, ignore
@@ -159,8 +159,8 @@ class BoxMiner:
         self._fields, self._step, self._count, self._path = fields, step, count, path
         self.places: list[Place] = []
         if path.exists():
-            found = [(int(i), float(y), float(x)) for i, y, x in json.loads(path.read_text(encoding="utf-8"))]
-            self.places = [p for p in found if p[0] < len(fields.shapes) and self._far(p[0], np.array([p[1:]]))[0]]
+            kept = [(int(i), float(y), float(x)) for i, y, x in json.loads(path.read_text(encoding="utf-8"))]
+            self.places = [p for p in kept if p[0] < len(fields.shapes) and self._far(p[0], np.array([p[1:]]))[0]]
 
     def due(self, step: int) -> bool:
         """See `fit.Search`."""
@@ -219,11 +219,11 @@ def train_boxes(
     options = recipe.windows.fields
     fields = OutlinedFields(samples)
     mosaics = CropSource(crops) if crops else None
-    own = folder / "mined.json"
-    if mined is not None and mined.exists() and not own.exists():
+    places_file = folder / "mined.json"
+    if mined is not None and mined.exists() and not places_file.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(mined, own)
-    miner = BoxMiner(fields, max(1, int(recipe.mine_at * options.steps)), recipe.mined, own)
+        shutil.copyfile(mined, places_file)
+    miner = BoxMiner(fields, max(1, int(recipe.mine_at * options.steps)), recipe.mined, places_file)
     draw = window_draw(fields, mosaics, recipe.windows, lambda: miner.places)
 
     def step_loss(network: nn.Module, rng: np.random.Generator) -> Tensor:

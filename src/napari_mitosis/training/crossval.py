@@ -115,8 +115,8 @@ def cross_validate(
             load_weights(network, place / "model.safetensors")
         else:
             train = [s for i, s in enumerate(samples) if i not in test]
-            own = start / name / "model.safetensors" if start is not None and start.is_dir() else start
-            network = yield from _named(recipe.fold(train, crops, own, place, seed=seed, steps=steps), name)
+            fold_start = start / name / "model.safetensors" if start is not None and start.is_dir() else start
+            network = yield from _named(recipe.fold(train, crops, fold_start, place, seed=seed, steps=steps), name)
         if card.kind == "verifier":  # scored behind a detector
             continue
         detector = Detector(card, fold_batch_norms(network.eval()))
@@ -169,14 +169,14 @@ def collect(folder: Path, samples: Sequence[Sample], protocol: Protocol, kind: s
     kind : str
         Folder of the evidence within each fold's.
     """
-    found = []
+    scored = []
     for name, test in folds(samples, protocol).items():
         for sample in [samples[i] for i in test]:
             evidence = load_evidence(folder / name / kind / f"{sample.field.name}.npz")
             if evidence is not None:
                 resaved = load_evidence(folder / name / kind / f"{sample.field.name}-jpeg80.npz")
-                found.append(Scored(sample, name, evidence, resaved))
-    return found
+                scored.append(Scored(sample, name, evidence, resaved))
+    return scored
 
 
 def _named(job: Job[T], name: str) -> Job[T]:
@@ -206,8 +206,8 @@ def count_all(
     """Counts of every field under every rule of `grid`, or of the grid for its kind; see `sweep.count_grid`."""
     counts = []
     for i, s in enumerate(scored):
-        own = grid or grid_for(s.evidence, start)
-        counts.append(count_grid(s.evidence, s.sample.centroids_yx(), start, radius_um, own))
+        searched = grid or grid_for(s.evidence, start)
+        counts.append(count_grid(s.evidence, s.sample.centroids_yx(), start, radius_um, searched))
         yield Progress(i + 1, len(scored), f"rules on {s.sample.field.name}")
     return counts
 
@@ -228,8 +228,8 @@ def cross_fitted_rules(
     """
     rules = {}
     for name in sorted({s.fold for s in scored}):
-        own = {s.sample.field.name for s in scored if s.fold == name}
-        rest = [i for i, s in enumerate(scored) if s.sample.field.name not in own]
+        held_out = {s.sample.field.name for s in scored if s.fold == name}
+        rest = [i for i, s in enumerate(scored) if s.sample.field.name not in held_out]
         mitoses = sum(len(scored[i].sample.centroids_yx()) for i in rest)
         own_grid = grid or grid_for(scored[0].evidence, start)
         rules[name], _ = choose_rule([counts[i] for i in rest], mitoses, start, own_grid)

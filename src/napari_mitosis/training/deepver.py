@@ -22,9 +22,10 @@ from ..datasets.sample import Sample
 from ..decision.decide import Rule
 from ..jobs import Job, Progress
 from ..models.card import ModelCard
-from ..models.deepver import CROP_PX, CompactDeepVer
+from ..models.deepver import CROP_PX, CompactDeepVer, PaperDeepVer
+from ..models.resnet import load_torchvision_resnet50
 from ..models.segmitos import CompactSegMitos
-from ..models.weights import load_weights, read_state
+from ..models.weights import load_state, load_weights, read_state
 from .augment import Augmentation, centroid_batch
 from .checkpoint import save_tensors
 from .fit import Draw, FitOptions, fit_steps
@@ -93,6 +94,14 @@ class DeepVerSystem(System):
 
     name: str = "deepver"
     recipe: VerRecipe = field(default_factory=VerRecipe)
+
+    def begin(self, network: nn.Module, init: Path) -> None:
+        """Its own weights, or torchvision's ResNet-50 (ImageNet), with which the paper begins."""
+        state = read_state(init)
+        if isinstance(network, PaperDeepVer) and "layer1.0.conv1.weight" in state:
+            load_torchvision_resnet50(network.resnet, state)
+        else:
+            load_state(network, state, init.name)
 
     def base(
         self, crops: Sequence[Crop], folder: Path, *, init: Path | None, seed: int, steps: int = 0

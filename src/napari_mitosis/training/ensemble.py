@@ -129,18 +129,19 @@ def gather(runs: Sequence[Run], samples: Sequence[Sample]) -> list[Held]:
     DatasetError
         If there is none.
     """
-    found: list[Held] = []
+    held: list[Held] = []
     for protocol in PROTOCOLS:
         scored: list[dict[str, Scored]] = [
-            {one.sample.field.name: one for one in collect(run.folder, samples, protocol, run.kind)} for run in runs
+            {scores.sample.field.name: scores for scores in collect(run.folder, samples, protocol, run.kind)}
+            for run in runs
         ]
         shared = set.intersection(*(set(each) for each in scored)) if scored else set()
         for name in sorted(shared):
             evidence = {run.name: each[name].evidence for run, each in zip(runs, scored, strict=True)}
-            found.append(Held(scored[0][name].sample, scored[0][name].fold, evidence))
-    if not found:
+            held.append(Held(scored[0][name].sample, scored[0][name].fold, evidence))
+    if not held:
         raise DatasetError("there is no held-out field that every member has scored; run 'train crossval' for each")
-    return found
+    return held
 
 
 def fold_rules(run: Run) -> dict[str, Rule]:
@@ -178,13 +179,13 @@ class Candidates:
 
     def of(self, held: Held, rules: Mapping[str, Rule]) -> dict[str, pd.DataFrame]:
         """The candidates of every member in a field."""
-        found = {}
+        tables = {}
         for name, rule in rules.items():
             key = (held.fold, held.sample.field.name, name, rule)
             if key not in self._known:
                 self._known[key] = decide(held.evidence[name], rule)
-            found[name] = self._known[key]
-        return found
+            tables[name] = self._known[key]
+        return tables
 
 
 def hits(table: pd.DataFrame, held: Held, radius_um: float, mpp: float) -> NDArray[np.bool_]:
@@ -204,24 +205,24 @@ def fit_calibrations(
     DatasetError
         If a member has no candidate in all of these fields.
     """
-    found = {}
+    calibrations = {}
     for name in tables[0]:
         scores = np.concatenate([table[name]["score"].to_numpy() for table in tables])
         hit = [hits(t[name], h, radius_um, h.evidence[name].mpp) for t, h in zip(tables, held, strict=True)]
         if len(scores) == 0:
             raise DatasetError(f"{name} has no candidate in any field; it cannot be calibrated")
-        found[name] = fit_calibration(scores, np.concatenate(hit))
-    return found
+        calibrations[name] = fit_calibration(scores, np.concatenate(hit))
+    return calibrations
 
 
 def weight_grid(names: Sequence[str]) -> list[dict[str, float]]:
     """Weights that are tried: each member half or full, up to their common factor."""
-    found: dict[tuple[float, ...], dict[str, float]] = {}
+    distinct: dict[tuple[float, ...], dict[str, float]] = {}
     for shares in product(_SHARES, repeat=len(names)):
         if sum(shares) > 0:
             weights = tuple(np.round(np.array(shares) / sum(shares), 4).tolist())
-            found[weights] = dict(zip(names, weights, strict=True))
-    return list(found.values())
+            distinct[weights] = dict(zip(names, weights, strict=True))
+    return list(distinct.values())
 
 
 def choose(held: Sequence[Held], evidence: Sequence[Evidence], radius_um: float) -> Rule:
@@ -230,9 +231,9 @@ def choose(held: Sequence[Held], evidence: Sequence[Evidence], radius_um: float)
     points = np.array([list(each.values()) for each in weights])
     cuts = np.array(_MIN_SCORES)
     counts = np.zeros((2, len(weights), len(cuts)))
-    for one, own in zip(held, evidence, strict=True):
-        counts += count_weights(own, one.truth, points, cuts, radius_um)
-    mitoses = sum(len(one.truth) for one in held)
+    for held_out, pooled in zip(held, evidence, strict=True):
+        counts += count_weights(pooled, held_out.truth, points, cuts, radius_um)
+    mitoses = sum(len(held_out.truth) for held_out in held)
     f = 2 * counts[0] / np.maximum(counts.sum(axis=0) + mitoses, 1)
     plateau = ndimage.gaussian_filter1d(f, _SCORE_SIGMA / (cuts[1] - cuts[0]), axis=1, mode="nearest")
     near = np.exp(-((points[:, None] - points[None]) ** 2).sum(axis=-1) / (2 * _WEIGHT_SIGMA**2))
@@ -294,9 +295,9 @@ def fit_ensemble(
     known = Candidates() if known is None else known
     loose = {name: loosened(rule) for name, rule in rules.items()}
     tables = []
-    for i, one in enumerate(held):
-        tables.append(known.of(one, loose))
-        yield Progress(i + 1, len(held), f"candidates of {one.sample.field.name}")
+    for i, held_out in enumerate(held):
+        tables.append(known.of(held_out, loose))
+        yield Progress(i + 1, len(held), f"candidates of {held_out.sample.field.name}")
     calibrations = fit_calibrations(held, tables, radius_um)
     evidence = [combined(t, calibrations, _any(h)) for t, h in zip(tables, held, strict=True)]
     return Fitted(loose, calibrations, choose(held, evidence, radius_um))
@@ -333,20 +334,22 @@ def cross_fit(held: Sequence[Held], runs: Sequence[Run], radius_um: float) -> Jo
     """
     rules = {run.name: fold_rules(run) for run in runs}
     known = Candidates()
-    found = []
-    for fold in sorted({one.fold for one in held}):
-        own = [one for one in held if one.fold == fold]
-        names = {one.sample.field.name for one in own}
-        rest = [one for one in held if one.sample.field.name not in names]
+    measured = []
+    for fold in sorted({held_out.fold for held_out in held}):
+        left_out = [held_out for held_out in held if held_out.fold == fold]
+        names = {held_out.sample.field.name for held_out in left_out}
+        rest = [held_out for held_out in held if held_out.sample.field.name not in names]
         outdated = [name for name, each in rules.items() if fold not in each]
         if outdated:
             raise DatasetError(f"the report of {outdated[0]} knows no fold {fold}; run 'train report' again")
         cut = {name: each[fold] for name, each in rules.items()}
         fitted = yield from fit_ensemble(rest, cut, radius_um, known)
-        for one in own:
-            evidence = combined(known.of(one, fitted.rules), fitted.calibrations, _any(one))
+        for held_out in left_out:
+            evidence = combined(known.of(held_out, fitted.rules), fitted.calibrations, _any(held_out))
             everything = decide(evidence, replace(fitted.rule, min_score=0.0))
-            scores = pd.DataFrame({"score": everything["score"], "hit": hits(everything, one, radius_um, evidence.mpp)})
-            detections = {name: decide(one.evidence[name], rule) for name, rule in cut.items()}
-            found.append(Measured(one, {"ensemble": decide(evidence, fitted.rule), **detections}, scores))
-    return found
+            scores = pd.DataFrame(
+                {"score": everything["score"], "hit": hits(everything, held_out, radius_um, evidence.mpp)}
+            )
+            detections = {name: decide(held_out.evidence[name], rule) for name, rule in cut.items()}
+            measured.append(Measured(held_out, {"ensemble": decide(evidence, fitted.rule), **detections}, scores))
+    return measured

@@ -28,24 +28,24 @@ def measures(measured: Sequence[Measured], radius_um: float) -> Iterator[tuple[s
     """Figures of the ensemble and of each member alone, on the same fields: (name, measure)."""
     for name in measured[0].detections:
         for protocol in PROTOCOLS:
-            own = [one for one in measured if one.held.fold.startswith(protocol)]
-            if own:
-                folds = len({one.held.fold for one in own})
+            chosen = [each for each in measured if each.held.fold.startswith(protocol)]
+            if chosen:
+                folds = len({each.held.fold for each in chosen})
                 text = f"icpr2012, protocol {protocol}, {folds} folds pooled"
-                yield name, as_measure(text, _evaluation(own, name, radius_um), radius_um, COMMAND)
+                yield name, as_measure(text, _evaluation(chosen, name, radius_um), radius_um, COMMAND)
                 if protocol == "N":
-                    for fold in sorted({one.held.fold for one in own}):
-                        slide = [one for one in own if one.held.fold == fold]
+                    for fold in sorted({each.held.fold for each in chosen}):
+                        slide = [each for each in chosen if each.held.fold == fold]
                         text = f"icpr2012, new slide {fold[2:]}"
                         yield name, as_measure(text, _evaluation(slide, name, radius_um), radius_um, COMMAND)
 
 
 def _evaluation(measured: Sequence[Measured], name: str, radius_um: float) -> Evaluation:
     results = []
-    for one in measured:
-        sample = one.held.sample
-        mpp = next(iter(one.held.evidence.values())).mpp
-        results.append(FieldResult(sample.field.name, sample.case, one.detections[name], one.held.truth, mpp))
+    for each in measured:
+        sample = each.held.sample
+        mpp = next(iter(each.held.evidence.values())).mpp
+        results.append(FieldResult(sample.field.name, sample.case, each.detections[name], each.held.truth, mpp))
     return evaluate(results, radius_um)
 
 
@@ -66,11 +66,12 @@ def make_ensemble(
     measured = yield from cross_fit(held, runs, radius_um)
     shipped = {run.name: fold_rules(run)[""] for run in runs}
     fitted = yield from fit_ensemble(held, shipped, radius_um)
-    found: dict[str, list[Measure]] = {}
+    by_name: dict[str, list[Measure]] = {}
     for name, measure in measures(measured, radius_um):
-        found.setdefault(name, []).append(measure)
+        by_name.setdefault(name, []).append(measure)
     scores = pd.concat(
-        [one.scores.assign(fold=one.held.fold, field=one.held.sample.field.name) for one in measured], ignore_index=True
+        [result.scores.assign(fold=result.held.fold, field=result.held.sample.field.name) for result in measured],
+        ignore_index=True,
     )
     calibration = fit_calibration(scores["score"], scores["hit"])
     out.mkdir(parents=True, exist_ok=True)
@@ -79,14 +80,14 @@ def make_ensemble(
     report = {
         "rule": _finite(fitted.rule),
         "members": [member.model_dump() for member in members],
-        "measures": {name: [m.model_dump() for m in each] for name, each in found.items()},
+        "measures": {name: [m.model_dump() for m in each] for name, each in by_name.items()},
     }
     (out / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     published = {card.name for card in list_cards()}
     if all(name in published for m in members for name in (m.model, m.verifier) if name):
-        card = ensemble_card(members, fitted.rule, calibration, found["ensemble"], version)
+        card = ensemble_card(members, fitted.rule, calibration, by_name["ensemble"], version)
         card.save(out / f"ensemble-{version}.json")
-    return found
+    return by_name
 
 
 def _member(run: Run, fitted: Fitted) -> Member:

@@ -11,13 +11,13 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import WeightsError
 from ..inference.device import precision
 from ..inference.memory import kept_memory
 from ..jobs import Job, Progress
+from ..models.configured import Places, Rng
 from .augment import Augmentation, centroid_batch, make_batch
 from .checkpoint import (
     MovingAverage,
@@ -30,7 +30,7 @@ from .windows import Window
 
 Draw = Callable[[np.random.Generator], Sequence[Window]]
 Loss = Callable[[Tensor, Tensor], Tensor]
-CentroidLoss = Callable[[nn.Module, Tensor, Sequence[NDArray[np.float64]], np.random.Generator, Tensor | None], Tensor]
+CentroidLoss = Callable[[nn.Module, Tensor, Places, Rng, Tensor | None], Tensor]
 
 
 class Search(Protocol):

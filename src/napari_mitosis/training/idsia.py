@@ -219,14 +219,14 @@ class IdsiaSystem(System):
 
     def card(self, *, version: str, seed: int) -> ModelCard:
         """The card before anything is measured, with the paper's rule: d = 10 px, t = 0.35."""
-        own = {
+        changes = {
             "halo_px": BORDER_PX,
             "poses": 2,
             "rule": asdict(START_RULE),
             "rule_chosen_on": "nothing yet: the paper's rule",
             "terms": TERMS,
         }
-        return super().card(version=version, seed=seed).model_copy(update=own)
+        return super().card(version=version, seed=seed).model_copy(update=changes)
 
 
 START_RULE = Rule(

@@ -79,8 +79,8 @@ class Miner:
         if len(known) and len(places):
             far = np.linalg.norm(places[:, None] - known[None], axis=2).min(axis=1) > 40
             places = places[far]
-        found: NDArray[np.float64] = np.asarray(places[:40], dtype=np.float64)
-        return found
+        best: NDArray[np.float64] = np.asarray(places[:40], dtype=np.float64)
+        return best
 
 
 def score_map(pixels: NDArray[np.uint8], network: nn.Module) -> NDArray[np.float32]:

@@ -260,7 +260,7 @@ def false_candidates(network: CompactMSSN, fields: FieldSource, path: Path) -> J
     """
     if path.exists():
         return [(int(i), float(y), float(x)) for i, y, x in json.loads(path.read_text(encoding="utf-8"))]
-    found: list[Place] = []
+    false: list[Place] = []
     network.eval()
     for index in range(len(fields.shapes)):
         pixels = fields.pixels(index)
@@ -274,11 +274,11 @@ def false_candidates(network: CompactMSSN, fields: FieldSource, path: Path) -> J
         known = np.concatenate([fields.mitoses[index], fields.unsure[index]])
         if len(known) and len(places):
             places = places[np.linalg.norm(places[:, None] - known[None], axis=2).min(axis=1) > 30]
-        found += [(index, float(y), float(x)) for y, x in places[:_FALSE_PER_FIELD]]
+        false += [(index, float(y), float(x)) for y, x in places[:_FALSE_PER_FIELD]]
         yield Progress(index + 1, len(fields.shapes), "false candidates")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found), encoding="utf-8")
-    return found
+    path.write_text(json.dumps(false), encoding="utf-8")
+    return false
 
 
 @torch.no_grad()
@@ -291,10 +291,10 @@ def set_references(network: MSSN, sources: Sequence[tuple[Figures, float]], seed
     cut = np.stack([w.pixels[top : top + SIDE_PX, top : top + SIDE_PX] for w in windows])
     embeddings = network.embed(torch.from_numpy(cut).permute(0, 3, 1, 2).float())
     for kind in range(len(KINDS)):
-        own = embeddings[torch.from_numpy(np.flatnonzero(kinds == kind))]
-        if not len(own):
+        of_kind = embeddings[torch.from_numpy(np.flatnonzero(kinds == kind))]
+        if not len(of_kind):
             raise WeightsError(f"there is no figure of the kind '{KINDS[kind]}' to compare with")
-        network.references[kind] = own[torch.arange(REFERENCES) % len(own)]
+        network.references[kind] = of_kind[torch.arange(REFERENCES) % len(of_kind)]
 
 
 SYSTEM = MSSNSystem()

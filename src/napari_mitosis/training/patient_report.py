@@ -123,8 +123,8 @@ def measure_groups(
     measures, tables = [], []
     for name, members in groups.items():
         results = [
-            FieldResult(s.field.name, s.case, found, s.centroids_yx(), evidence.mpp)
-            for s, _, evidence, found in members
+            FieldResult(s.field.name, s.case, detections, s.centroids_yx(), evidence.mpp)
+            for s, _, evidence, detections in members
         ]
         evaluation = evaluate(results, radius_um)
         low, high = patient_interval(evaluation.per_field)

@@ -87,14 +87,14 @@ class PixelSource:
     def _positives(self, index: int) -> NDArray[np.int64]:
         """Field, row and column of each pixel of class mitosis."""
         height, width = self.fields.shapes[index]
-        found: set[Pixel] = set()
+        near: set[Pixel] = set()
         for py, px in self.fields.mitoses[index]:
             reach = self.positive_px
             for y in range(max(0, int(py - reach)), min(height, int(py + reach) + 2)):
                 for x in range(max(0, int(px - reach)), min(width, int(px + reach) + 2)):
                     if (y - py) ** 2 + (x - px) ** 2 < reach**2:
-                        found.add((index, y, x))
-        return np.array(sorted(found), dtype=np.int64).reshape(-1, 3)
+                        near.add((index, y, x))
+        return np.array(sorted(near), dtype=np.int64).reshape(-1, 3)
 
 
 class CentredMosaics:

@@ -49,8 +49,8 @@ def describe(samples: Sequence[Sample]) -> str:
     names = sorted({s.dataset for s in samples})
     parts = []
     for name in names:
-        own = [s for s in samples if s.dataset == name]
-        parts.append(f"{name}: {len(own)} fields, {sum(len(s.centroids_yx()) for s in own)} mitoses")
+        of_set = [s for s in samples if s.dataset == name]
+        parts.append(f"{name}: {len(of_set)} fields, {sum(len(s.centroids_yx()) for s in of_set)} mitoses")
     return "; ".join(parts)
 
 

@@ -29,6 +29,7 @@ from .final import with_reports
 from .material import TrainingData
 from .patient_report import Seen, as_text, false_on_tissue, measure_groups, report_patients
 from .publish import describe
+from .seen import seen_in_training
 from .stages import Stage
 from .systems import system
 
@@ -181,21 +182,30 @@ def report(data: TrainingData, plan: QueuePlan, name: str) -> Job[str]:
 
 
 def _parent(data: TrainingData, plan: QueuePlan, name: str) -> Job[None]:
-    """The weights that the run began with, on the same fields, by the rule of their own card."""
+    """The weights that the run began with, on the same fields: by the rule of their card, and by those of other folds.
+
+    What the second is better by needs no training, only another threshold.
+    """
     assert plan.start is not None
     detector = load_detector(plan.start.stem.replace("-", "@", 1), plan.start.parent)
     place, seen, rows = plan.out / name / "parent", Seen(frozenset(plan.seen)), []
-    for sample in data.samples:
+    fold_of = {i: fold for fold, test in folds(data.samples, "P").items() for i in test}
+    scored = []
+    for i, sample in enumerate(data.samples):
         group = seen.group(sample, data.samples)
         if group:
             yield from _score(sample, detector, place / "evidence")
             evidence = load_evidence(place / "evidence" / f"{sample.field.name}.npz")
             assert evidence is not None
             rows.append((sample, group, evidence, decide(evidence, detector.card.decision_rule())))
+            scored.append(Scored(sample, fold_of[i], evidence))
     measures, table = measure_groups(rows, RADIUS_UM)
     write_table(place / "fields.csv", table)
     false, area = yield from false_on_tissue(data.tissue_reserve, detector, detector.card.decision_rule())
     text = as_text(measures, {"false/mm2 on tissue set aside": false / area} if area else None)
+    start = system(name).card(version="0.0.0", seed=0).decision_rule()
+    _, _, chosen = yield from report_patients(scored, start, seen, place / "other-rules", RADIUS_UM)
+    text = f"by the rule of its card\n{text}by rules chosen on the patients of other folds\n{as_text(chosen)}"
     (place / "report.txt").write_text(text, encoding="utf-8")
 
 
@@ -205,11 +215,12 @@ def _publish(data: TrainingData, plan: QueuePlan, name: str) -> Job[None]:
     card = system(name).card(version=plan.version, seed=plan.seed)
     network = detector_class(name).build(card.config)
     load_state(network, _blended(plan, name, "final"), name)
-    update = {
+    update: dict[str, object] = {
         "poses": 1,
         "parent": plan.start.stem.replace("-", "@", 1) if plan.start is not None else None,
         "trained_on": f"{describe(data.samples)}; {len(data.crops)} crops of other slides and tissue",
     }
+    update["seen"] = yield from seen_in_training(data.samples, data.crops, card.mpp)
     card = with_reports(card.model_copy(update=update), plan.out / name / "report" / "report.json", None)
     publish(network, card, plan.out / name / "published")
 

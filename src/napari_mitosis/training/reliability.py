@@ -55,12 +55,14 @@ def reliability(name: str, scores: pd.DataFrame, path: Path, bins: int = 10) -> 
     table = scores.assign(probability=cross_fitted(scores))
     rows, tables = [], {}
     for protocol in PROTOCOLS:
-        own = table[table["fold"].str.startswith(protocol)]
-        if own.empty:
+        rows_of = table[table["fold"].str.startswith(protocol)]
+        if rows_of.empty:
             continue
-        tables[protocol] = reliability_table(own["probability"], own["hit"], bins)
-        errors = [expected_calibration_error(own[column], own["hit"], bins) for column in ("score", "probability")]
-        rows.append((name, protocol, len(own), int(own["hit"].sum()), *errors))
+        tables[protocol] = reliability_table(rows_of["probability"], rows_of["hit"], bins)
+        errors = [
+            expected_calibration_error(rows_of[column], rows_of["hit"], bins) for column in ("score", "probability")
+        ]
+        rows.append((name, protocol, len(rows_of), int(rows_of["hit"].sum()), *errors))
     summary = pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
     _draw(name, tables, summary, path)
     return summary

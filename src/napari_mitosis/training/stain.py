@@ -14,12 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..fields.appearance import OPPONENT, statistics
+
 # Unit optical densities of haematoxylin, eosin and a residual (Ruifrok and Johnston), one stain a row.
 HED = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105], [0.268, 0.570, 0.776]])
-
-# Orthonormal axes of the density of red, green and blue: how dark, red against blue, and green against both.
-# Statistics are hardly correlated along them, as along the axes of Reinhard et al. (2001).
-OPPONENT = np.array([[3**-0.5] * 3, [2**-0.5, 0.0, -(2**-0.5)], [6**-0.5, -2 * 6**-0.5, 6**-0.5]])
 
 _LARGEST_GAIN = 2.5
 
@@ -69,13 +67,6 @@ def stain_bank(groups: Sequence[Iterable[NDArray[np.uint8]]]) -> StainBank:
     table = np.array([row for group in each for row in group])
     share = np.concatenate([np.full(len(group), 1 / (len(group) * len(each))) for group in each])
     return StainBank(table[:, 0], table[:, 1], share / share.sum())
-
-
-def statistics(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Mean and spread of the density of an image along `OPPONENT`, shape (2, 3)."""
-    step = max(1, int((pixels.shape[0] * pixels.shape[1] / 65536) ** 0.5))
-    density = -np.log((pixels[::step, ::step].reshape(-1, 3) + 1.0) / 256.0) @ OPPONENT.T
-    return np.stack([density.mean(axis=0), density.std(axis=0)])
 
 
 @dataclass(frozen=True)

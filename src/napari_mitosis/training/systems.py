@@ -103,7 +103,7 @@ class System(ABC):
         cls = detector_class(self.name)
         network = cls.build(config)
         if init is not None:
-            load_weights(network, init)
+            self.begin(network, init)
         # A patch turned by 45 degrees needs corners that lie outside its square.
         fields = FieldSource(samples, window_px=2 * int(np.ceil(plan.crop_px * 0.5 * 2**0.5)))
         options = FitOptions(steps=plan.steps, learning_rate=1e-4, seed=plan.seed)
@@ -112,6 +112,16 @@ class System(ABC):
         trained = yield from fit_centroids(network, cls.loss, half_positive(fields), options, augmentation, checkpoint)
         self.finish(trained, fields, plan.seed)
         return trained
+
+    def begin(self, network: nn.Module, init: Path) -> None:
+        """Load what a network of the paper begins with: its own weights, or others that a system knows how to take.
+
+        Raises
+        ------
+        WeightsError
+            If they do not fit.
+        """
+        load_weights(network, init)
 
     def finish(self, network: nn.Module, fields: FieldSource, seed: int) -> None:  # noqa: B027 (most need nothing)
         """What a trained network needs besides its weights; nothing, unless a system says so."""

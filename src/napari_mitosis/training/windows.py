@@ -74,8 +74,8 @@ class FieldSource:
         self.shapes = [s.field.shape for s in samples]
         self.datasets = [s.dataset for s in samples]
         self._pixels = [np.pad(s.field.numpy(), ((pad, pad), (pad, pad), (0, 0)), "reflect") for s in samples]
-        own = unknown or [None] * len(samples)
-        self._ignore = [_ignored(s, pad, extra) for s, extra in zip(samples, own, strict=True)]
+        masks = unknown or [None] * len(samples)
+        self._ignore = [_ignored(s, pad, extra) for s, extra in zip(samples, masks, strict=True)]
         self.mitoses = [s.centroids_yx("mitosis") for s in samples]
         self._positive_share, self._share = _shares([s.case for s in samples], [len(m) for m in self.mitoses])
         self.unsure = [s.centroids_yx("unsure") for s in samples]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ...errors import MitosisError
 from ...review.edits import Edits, edits_between
-from ..places import insert_above, placed
+from ..places import insert_above, placed, set_points
 from .looks import LINE, LOOKS, apply_looks
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ class AnnotationLayer:
             if places.shape != points.data.shape or not np.array_equal(places, points.data):
                 if len(places) < len(points.data):
                     points.selected_data = set()
-                points.data = places
+                set_points(points, places)
             if not _same(points.features, figures[list(FEATURES)]):
                 points.features = figures[list(FEATURES)]
             apply_looks(points, list(figures["label"]), self._mpp)

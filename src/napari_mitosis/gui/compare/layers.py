@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Points
 
 from ..grave import Grave
-from ..places import COMPARISON, KIND_KEY, insert_above, placed
+from ..places import COMPARISON, KIND_KEY, insert_above, placed, set_points
 
 if TYPE_CHECKING:
     from ...batches.compare import Comparison
@@ -113,9 +113,9 @@ class AgreementLayers:
         layer = self.layers.get(name)
         if layer is not None and layer in self._viewer.layers:
             # Text that reads a feature must not see points without theirs: take the points away meanwhile.
-            layer.data = np.empty((0, 2))
+            set_points(layer, np.empty((0, 2)))
             layer.features = features.iloc[:0]
-            layer.data = points
+            set_points(layer, points)
             layer.features = features
             layer.refresh_text()
             return

@@ -124,7 +124,7 @@ class Runs(QObject):
         session = self._desk.session
         if self._desk.is_closed:
             return
-        self._ended("")
+        self._ended(result.note)
         key, looked_now = result.ticket.key, result.ticket.key not in self._restored
         self._restored.discard(key)
         if looked_now:

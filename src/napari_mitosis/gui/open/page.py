@@ -19,11 +19,11 @@ from qtpy.QtWidgets import (
 )
 
 from ...fields.npe2_reader import SUFFIXES
-from ...fields.slides import one_of_each_series
 from ..card import DISCLAIMER
 from ..keys import pretty
 from ..page import Page
 from .fields_list import FieldsList
+from .opening import Opening
 from .pixel_size import PixelSizeRow, pixel_sizes_of
 
 PLUGIN = "napari-mitosis"
@@ -60,7 +60,15 @@ class FieldsPage(Page):
         self.detect_all.setToolTip("Let the selected model look at every field that it has not looked at yet")
         self.hint = QLabel(f"{pretty('previous_field')} and {pretty('next_field')} go from field to field.")
         self.hint.setObjectName("faint")
+        self.busy = QLabel()
+        self.busy.setObjectName("faint")
+        self.busy.setWordWrap(True)
+        self.busy.setVisible(False)
+        self.opening = Opening(desk, self)
+        self._before = 0
         self._lay_out()
+        self.opening.told.connect(self._tell_opening)
+        self.opening.ended.connect(self._tell_first)
         self.list.chosen.connect(desk.fields.choose)
         self.open_field.clicked.connect(self.ask_for_files)
         self.open_folder.clicked.connect(self.ask_for_folder)
@@ -80,6 +88,7 @@ class FieldsPage(Page):
             row.addWidget(button)
         column.addWidget(self.welcome)
         column.addLayout(row)
+        column.addWidget(self.busy)
         column.addWidget(self.list, 1)
         column.addWidget(self.pixel_size)
         column.addWidget(self.hint)
@@ -101,30 +110,26 @@ class FieldsPage(Page):
         """Let the user choose a folder, and open every image in it."""
         chosen = QFileDialog.getExistingDirectory(self, "Open every image of a folder")
         if chosen:
-            self.open_paths(images_of(Path(chosen)))
+            self.open_paths([Path(chosen)])
 
     def open_paths(self, paths: list[Path]) -> None:
-        """Open these files as fields; nothing asks which reader is meant."""
-        if paths:
-            before = len(self.desk.session)
-            self.viewer.open([str(path) for path in paths], plugin=PLUGIN, stack=False)
-            self._tell_first(before)
+        """Open these files, or all images of a folder, as fields; nothing asks which reader is meant."""
+        self._before = len(self.desk.session)
+        self.opening.open(paths)
+
+    def _tell_opening(self, text: str) -> None:
+        self.busy.setText(text)
+        self.busy.setVisible(bool(text))
 
     def open_sample(self, name: str) -> None:
         """Open a sample field."""
-        before = len(self.desk.session)
+        self._before = len(self.desk.session)
         self.viewer.open_sample(PLUGIN, name)
-        self._tell_first(before)
+        self._tell_first()
 
-    def _tell_first(self, before: int) -> None:
-        if not before and len(self.desk.session) == 1:
+    def _tell_first(self) -> None:
+        if not self._before and len(self.desk.session) == 1:
             self.first_opened.emit()
-
-
-def images_of(folder: Path) -> list[Path]:
-    """The images right in a folder, by name."""
-    images = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
-    return one_of_each_series(images)
 
 
 class Welcome(QFrame):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QDateTime, QLocale, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QDateTime, QLocale, Qt, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QToolButton
 
 from ...session import Result
@@ -19,6 +19,9 @@ COUNTS_TIP = (
 DENSITY_TIP = (
     "Mitoses per mm² of this field, with the 95 % interval of a Poisson count. It tells nothing of what was missed."
 )
+PAUSE_MS = 40
+"""After a judgement the next candidate is drawn first: the count follows a moment later."""
+
 JUDGED_TIP = "How many of the detections were judged in the review"
 
 
@@ -61,8 +64,14 @@ class ResultBar(QFrame):
         session = desk.session
         for signal in (session.active_changed, session.result_changed, session.field_changed):
             signal.connect(self._show)
-        desk.counts.changed.connect(self._show)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(PAUSE_MS)
+        self._soon.timeout.connect(self._show)
+        desk.counts.changed.connect(self._later)
+        desk.blind.changed.connect(self._show)
         desk.fields.changed.connect(self._show)
+        desk.closed.connect(self._soon.stop)
         desk.model_selected.connect(self._select)
         self._show()
 
@@ -98,6 +107,9 @@ class ResultBar(QFrame):
         grid.addWidget(self.model, 3, 0, 1, 2)
         grid.addWidget(self.judged, 3, 2, right)
         grid.addWidget(self.other, 4, 0, 1, 3)
+
+    def _later(self, *_: object) -> None:
+        self._soon.start()
 
     def _select(self, name: str) -> None:
         """Another model is selected: what is shown stays what the one that ran has seen."""

@@ -160,7 +160,8 @@ class TrainDock(Page):
         if count < FEWEST_FIELDS or mitoses < FEWEST_MITOSES:
             return (
                 f"{text}Too little evidence to offer a new version: {FEWEST_FIELDS} fields with {FEWEST_MITOSES} "
-                "mitoses are needed. Training is possible all the same."
+                "mitoses are needed. Training is possible all the same. 'napari-mitosis propose' names the fields that "
+                "teach most."
             )
         if test:
             return (

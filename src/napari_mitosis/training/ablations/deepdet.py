@@ -98,7 +98,7 @@ def ablation(runs: Path, data: Path) -> Job[pd.DataFrame]:
                 scored[variant].append(Scored(sample, name, evidence))
             done += 1
             yield Progress(done, len(samples), f"{name}: {sample.field.name}")
-    return (yield from _table({(v.table, v.name): found for v, found in scored.items()}))
+    return (yield from _table({(v.table, v.name): fields for v, fields in scored.items()}))
 
 
 def trained_ablation(runs: Path, data: Path, out: Path, *, steps: int) -> Job[pd.DataFrame]:
@@ -116,7 +116,7 @@ def trained_ablation(runs: Path, data: Path, out: Path, *, steps: int) -> Job[pd
     name, test = next(iter(folds(samples, "S").items()))
     start = runs / name / "model.safetensors"
     train = [s for i, s in enumerate(samples) if i not in test]
-    found: dict[tuple[str, str], list[Scored]] = {}
+    scored: dict[tuple[str, str], list[Scored]] = {}
     for (table, variant), build in TRAINED.items():
         place = out / f"{table} {variant}".replace(", ", "-").replace(" ", "-")
         network = build()
@@ -127,10 +127,10 @@ def trained_ablation(runs: Path, data: Path, out: Path, *, steps: int) -> Job[pd
         plain = Variant(table, variant, sizes=tuple(range(len(network.options.sizes_px))))
         key = (f"{table}, fold {name}, {steps} steps", variant)
         # Every field is a fold of its own: the rule of each is chosen on the others.
-        found[key] = [
+        scored[key] = [
             Scored(samples[i], samples[i].field.name, looked_at(samples[i], network, (plain,))[plain]) for i in test
         ]
-    return (yield from _table(found))
+    return (yield from _table(scored))
 
 
 def _variant(sizes_px: tuple[float, ...], zoom: int) -> Callable[[], DeepDet]:
@@ -163,15 +163,15 @@ def looked_at(sample: Sample, network: DeepDet, variants: tuple[Variant, ...]) -
     tile = Tile(0, h, 0, w)
     pixels, top, left = read_tile(field, tile, field.shape, 1.0, _HALO_PX, _HALO_PX, network.multiple)
     place = choose_device("auto")
-    found = {}
+    by_variant = {}
     with inference_on(network, place):
         image = pixels.to(place).contiguous(memory_format=torch.channels_last)
         outputs = network(image)
         shape = (image.shape[2], image.shape[3])
         for variant in variants:
             boxes = _boxes(network, outputs, shape, variant).float().cpu().numpy()
-            found[variant] = _evidence(sample, all_boxes(boxes, tile, top, left), variant)
-    return found
+            by_variant[variant] = _evidence(sample, all_boxes(boxes, tile, top, left), variant)
+    return by_variant
 
 
 def _boxes(network: DeepDet, outputs: Outputs, shape: tuple[int, int], variant: Variant) -> Tensor:
@@ -205,8 +205,8 @@ def _evidence(sample: Sample, boxes: NDArray[np.float32], variant: Variant) -> E
 
 def _table(scored: Mapping[tuple[str, str], list[Scored]]) -> Job[pd.DataFrame]:
     rows = []
-    for (table, name), found in scored.items():
-        counts = yield from retold(count_all(found, Rule(), RADIUS_UM), saying(name))
-        rules = cross_fitted_rules(found, counts, Rule())
-        rows.append(as_row(table, name, measure(found, rules, RADIUS_UM)))
+    for (table, name), fields in scored.items():
+        counts = yield from retold(count_all(fields, Rule(), RADIUS_UM), saying(name))
+        rules = cross_fitted_rules(fields, counts, Rule())
+        rows.append(as_row(table, name, measure(fields, rules, RADIUS_UM)))
     return pd.DataFrame(rows)

@@ -88,9 +88,9 @@ def mask_boxes(sample: Sample) -> NDArray[np.float64]:
     mask = sample.mask
     if mask is None:
         raise ValueError(f"{sample.field.name} has no mask")
-    found = ndimage.find_objects(mask.astype(np.int32), len(sample.centroids_yx()))
+    slices = ndimage.find_objects(mask.astype(np.int32), len(sample.centroids_yx()))
     edges = []
-    for number, place in enumerate(found, start=1):
+    for number, place in enumerate(slices, start=1):
         if place is None:
             raise ValueError(f"mitosis {number} of {sample.field.name} has no pixel in its mask")
         rows, columns = place

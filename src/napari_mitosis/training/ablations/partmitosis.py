@@ -142,6 +142,6 @@ def _measured(
 ) -> Evaluation:
     """Cross-fitted measures where the rule may choose among these of the grid's fusion weights."""
     # The first axis of the counts holds weights, smoothing and disc; the last two have one value each.
-    own = replace(grid, weights=grid.weights[weights])
-    rules = cross_fitted_rules(scored, [c[weights] for c in counts], start, own)
+    narrow = replace(grid, weights=grid.weights[weights])
+    rules = cross_fitted_rules(scored, [c[weights] for c in counts], start, narrow)
     return measure(scored, rules, RADIUS_UM)

@@ -97,7 +97,7 @@ def trained_ablation(runs: Path, data: Path, out: Path, *, steps: int) -> Job[pd
 def _per_patch(scored: Sequence[Scored], rules: Mapping[str, Rule]) -> Evaluation:
     results = []
     for s in scored:
-        found = decide_per_tile(s.evidence, rules[s.fold], PATCH_PX)
+        detections = decide_per_tile(s.evidence, rules[s.fold], PATCH_PX)
         truth = s.sample.centroids_yx()
-        results.append(FieldResult(s.sample.field.name, s.sample.case, found, truth, s.evidence.mpp))
+        results.append(FieldResult(s.sample.field.name, s.sample.case, detections, truth, s.evidence.mpp))
     return evaluate(results, RADIUS_UM)
