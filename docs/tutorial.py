@@ -1,6 +1,7 @@
 """Go through the tutorial in a real window, and take its pictures on the way.
 
 python docs/tutorial.py        (on a server: xvfb-run -a -s "-screen 0 1600x1000x24" python docs/tutorial.py)
+python docs/tutorial.py --size 1366 768 --images somewhere/        (as it looks on another screen)
 
 Every step of `tutorial.md` is done here with clicks and keys, on drawn fields, with a journal, models and settings
 in a folder that is deleted at the end: the script starts itself once more with an environment that says so.
@@ -44,7 +45,8 @@ FIELDS = {"field 1": "hotspot", "field 2": "mimics", "field 3": "quiet"}
 class Reader:
     """Somebody in front of the window."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, size: tuple[int, int] = SIZE, images: Path = IMAGES) -> None:
+        self.size, self.images = size, images
         self.truth: dict[str, pd.DataFrame] = {}
         paths = []
         for name, sample in FIELDS.items():
@@ -54,7 +56,7 @@ class Reader:
         self.detect: Any = self.panel.page("Detect")
         self.viewer.show()
         self.window = self.detect.window()
-        self.window.resize(*SIZE)
+        self.window.resize(*size)
         self.wait(2)
 
     def wait(self, seconds: float) -> None:
@@ -75,7 +77,8 @@ class Reader:
     def picture(self, name: str) -> None:
         """Take a picture of the window, with as few colours as a small file takes."""
         self.wait(0.5)
-        path = IMAGES / f"tutorial-{name}.png"
+        self.check(name)
+        path = self.images / f"tutorial-{name}.png"
         self.viewer.window.screenshot(str(path), canvas_only=False, flash=False)
         image = Image.open(path).convert("RGB")
         for colours in (256, 192, 128, 96, 64):
@@ -83,6 +86,12 @@ class Reader:
             if path.stat().st_size < MOST_BYTES:
                 break
         print(f"{path.name}: {path.stat().st_size // 1000} kB")
+
+    def check(self, name: str) -> None:
+        """The window is as large as it was made, and the canvas at least half as wide."""
+        size = (self.window.width(), self.window.height())
+        if size != self.size or self.canvas().width() < self.size[0] / 2:
+            raise SystemExit(f"{name}: a window of {size} px with a canvas of {self.canvas().width()} px")
 
     # Hands
 
@@ -198,6 +207,7 @@ def detect(reader: Reader) -> None:
     reader.click(reader.detect.panel.run_panel.run)
     reader.until(lambda: not reader.detect.running, "detections", 600)
     reader.wait(1)
+    reader.tab("Detect")  # the panel has gone on to the review of a field that nobody has judged yet
 
 
 def correct(reader: Reader, review: QWidget, field: str) -> None:
@@ -310,9 +320,9 @@ def headless(home: Path) -> None:
         subprocess.run([sys.executable, "-c", program, *command], check=True)
 
 
-def go_through(home: Path) -> None:
+def go_through(home: Path, size: tuple[int, int], images: Path) -> None:
     """All of it."""
-    reader = Reader(home)
+    reader = Reader(home, size, images)
     try:
         first_field(reader)
         blind_field(reader)
@@ -327,10 +337,13 @@ def main() -> int:
     """Make a folder for everything that is written, and go through the tutorial in a process that knows only it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)
-    home = parser.parse_args().home
-    if home is not None:
-        go_through(home)
+    parser.add_argument("--size", type=int, nargs=2, default=SIZE, metavar=("WIDTH", "HEIGHT"), help="of the window")
+    parser.add_argument("--images", type=Path, default=IMAGES, help="folder for the pictures")
+    options = parser.parse_args()
+    if options.home is not None:
+        go_through(options.home, tuple(options.size), options.images)
         return 0
+    options.images.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="tutorial-") as folder:
         own = {
             "NAPARI_MITOSIS_JOURNAL": f"{folder}/journal.sqlite",
@@ -340,7 +353,9 @@ def main() -> int:
             "NAPARI_CONFIG": f"{folder}/napari.yaml",
             "XDG_DATA_HOME": folder,
         }
-        return subprocess.run([sys.executable, __file__, "--home", folder], env={**os.environ, **own}).returncode
+        size = [str(side) for side in options.size]
+        asked = ["--home", folder, "--size", *size, "--images", str(options.images.resolve())]
+        return subprocess.run([sys.executable, __file__, *asked], env={**os.environ, **own}).returncode
 
 
 if __name__ == "__main__":

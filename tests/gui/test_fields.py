@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from napari_mitosis.datasets.samples import sample_folder
+from napari_mitosis.fields.field import Field
 from napari_mitosis.fields.npe2_reader import field_layer, read_fields
-from napari_mitosis.gui.field_layer import field_of_layer, layer_mpp
+from napari_mitosis.gui.field_layer import field_of_layer, layer_mpp, scale_field_layer
 
 from .conftest import DarknessDetector, add_field, bar, drawn_field, press, run_to_end, settle
 
@@ -136,3 +140,19 @@ def test_pixel_size_of_a_layer(scale: Any, units: Any, mpp: float | None) -> Non
 
     layer = Image(drawn_field(), rgb=True, scale=scale, units=units)
     assert layer_mpp(layer) == (None if mpp is None else pytest.approx(mpp))
+
+
+def test_a_large_picture_is_a_field_like_any_other(open_dock: Any, qtbot: Any, tmp_path: Path) -> None:
+    pixels = np.full((3200, 256, 3), 245, np.uint8)
+    pixels[:256] = drawn_field((256, 320))[:, :256]
+    Image.fromarray(pixels).save(tmp_path / "large.png")
+    viewer, dock = open_dock()
+    viewer.open(str(tmp_path / "large.png"), plugin="napari-mitosis")
+    layer = viewer.layers["large"]
+    assert layer.multiscale
+    scale_field_layer(layer, 0.25)
+    dock.session.set_mpp(dock.session.active, 0.25)
+    assert dock.session.current.field.digest == Field.from_array(pixels).digest
+    run_to_end(dock, qtbot)
+    assert len(dock.session.current.result.detections) == 3
+    assert np.allclose(viewer.layers["large: detections"].scale, layer.scale)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from napari_mitosis.errors import FieldError
 from napari_mitosis.fields import npe2_reader as reader
@@ -128,3 +129,15 @@ def test_the_reader_needs_neither_napari_nor_qt() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_large_picture_is_shown_by_means_of_its_pixels(tmp_path: Path) -> None:
+    fine = np.zeros((3302, 101, 3), np.uint8)
+    fine[0::2] = 200  # lines that every second row would show as all bright, or all dark
+    Image.fromarray(fine).save(tmp_path / "large.png")
+    field = open_field(tmp_path / "large.png")
+    levels, options, kind = reader.field_layer(field)
+    assert (kind, options["multiscale"]) == ("image", True)
+    assert levels[0] is field.pixels
+    assert [level.shape for level in levels] == [(3302, 101, 3), (1651, 50, 3)]
+    assert (levels[1] == 100).all()

@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import FieldError
 from .field import Field, open_field
 from .limits import MAX_WHOLE_PX
@@ -18,6 +21,9 @@ LayerData = tuple[Any, ...]
 ReaderFunction = Callable[[str | Sequence[str]], list[LayerData]]
 
 SUFFIXES = SLIDE_SUFFIXES | {".tif", ".tiff", ".png", ".bmp", ".jpg", ".jpeg"}
+
+PLAIN_PX = 3000
+"""A field in memory with a longer side is shown by levels: drawn small, every second pixel of it would be noise."""
 
 FIELD_KEY = "napari_mitosis_field"
 """Key of the `Field` in the metadata of its Image layer."""
@@ -87,6 +93,8 @@ def field_layer(field: Field, max_px: int = MAX_WHOLE_PX) -> LayerData:
     if field.mpp is not None:
         options |= {"scale": (field.mpp, field.mpp), "units": ("um", "um")}
     height, width = field.shape
+    if isinstance(field.pixels, np.ndarray) and max(height, width) > PLAIN_PX:
+        return shrunk_levels(field.pixels), {**options, "multiscale": True}, "image"
     if height * width <= max_px or not isinstance(field.pixels, LazyPixels):
         return field.pixels, options, "image"
     levels = list(field.levels)
@@ -96,6 +104,28 @@ def field_layer(field: Field, max_px: int = MAX_WHOLE_PX) -> LayerData:
             f"{width} x {height} px are too many to show without a pyramid; save it as a pyramidal TIFF",
         )
     return levels, {**options, "multiscale": True}, "image"
+
+
+def shrunk_levels(pixels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """The pixels, then means of 2 x 2 of the level before, until one is no larger than `PLAIN_PX`.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8, shape (h, w, 3)
+
+    Returns
+    -------
+    list of ndarray of uint8, shape (h / 2**n, w / 2**n, 3)
+        The first is `pixels` itself; an odd last row or column is left out of the next level.
+    """
+    levels = [pixels]
+    while max(levels[-1].shape[:2]) > PLAIN_PX:
+        large = levels[-1][: levels[-1].shape[0] // 2 * 2, : levels[-1].shape[1] // 2 * 2]
+        total = large[0::2, 0::2].astype(np.uint16)
+        for y, x in ((0, 1), (1, 0), (1, 1)):
+            total += large[y::2, x::2]
+        levels.append(((total + 2) >> 2).astype(np.uint8))
+    return levels
 
 
 def field_of(metadata: Mapping[str, Any]) -> Field | None:
