@@ -40,7 +40,12 @@ def readable(colour: str, ground: QColor) -> str:
 
 def tinted(colour: str, widget: QWidget) -> str:
     """The colour as it can be read on the ground of a widget."""
-    return readable(colour, widget.palette().window().color())
+    widget.ensurePolished()  # a style sheet is heard only then
+    palette = widget.palette()
+    ground, text = palette.window().color(), palette.windowText().color()
+    if contrast(ground, text) < READABLE:  # the ground is painted by an ancestor: text says whether it is dark
+        ground = QColor("#262930" if _luminance(text) > 0.18 else "#f0f0f0")
+    return readable(colour, ground)
 
 
 def name_as(widget: QWidget, name: str) -> None:
