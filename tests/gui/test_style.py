@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from napari.utils.theme import get_theme
 from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QLabel, QWidget
 
-from napari_mitosis.gui.style import READABLE, contrast, style_for
+from napari_mitosis.gui.style import READABLE, contrast, style_for, tinted
 
 
 def test_contrast_is_that_of_the_standard() -> None:
@@ -29,3 +30,13 @@ def test_every_colour_of_text_is_readable(theme_id: str, qapp: Any) -> None:
             assert contrast(QColor(colours["color"]), behind) >= READABLE, selector.strip()
             seen += 1
     assert seen >= 6
+
+
+def test_a_colour_is_chosen_for_what_shines_through(qtbot: Any) -> None:
+    outer = QWidget()
+    qtbot.addWidget(outer)
+    outer.setStyleSheet("QWidget { background: #222428; } QLabel { background: rgba(127, 127, 127, 24); }")
+    label = QLabel("text", outer)
+    outer.show()
+    qtbot.waitExposed(outer)
+    assert contrast(QColor(tinted("#c5ccd6", label)), QColor("#222428")) >= READABLE

@@ -39,8 +39,11 @@ def readable(colour: str, ground: QColor) -> str:
 
 
 def tinted(colour: str, widget: QWidget) -> str:
-    """The colour as it can be read on the ground of a widget."""
-    return readable(colour, widget.palette().window().color())
+    """The colour as it can be read on the ground of a widget: of the nearest one that lets nothing shine through."""
+    ground = widget
+    while ground.palette().window().color().alpha() < 255 and (parent := ground.parentWidget()) is not None:
+        ground = parent
+    return readable(colour, ground.palette().window().color())
 
 
 def name_as(widget: QWidget, name: str) -> None:
