@@ -21,6 +21,7 @@ from napari_mitosis.annotations.replay import replay
 from napari_mitosis.annotations.schema import SCHEMA_VERSION
 from napari_mitosis.annotations.spill import DAMAGED, Spill, left_behind, spill_folder
 from napari_mitosis.annotations.store import Journal
+from napari_mitosis.annotations.written_over import Witness, _address
 from napari_mitosis.errors import JournalError
 from napari_mitosis.fields.field import Field
 
@@ -311,3 +312,19 @@ def test_names_that_cannot_be_written_do_not_stop_a_notebook(tmp_path: Path, nam
 def test_an_action_that_cannot_be_written_cannot_be(values: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="an action of kind 'add'"):
         Action(new_id(), "add", "f" * 64, new_id(), **{**PLACE, **values})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["a b?c#d%20.sqlite", "Žofie.sqlite", "caf\udce9.sqlite"])
+def test_a_journal_of_any_name_is_looked_at_when_its_file_changes(tmp_path: Path, field: Field, name: str) -> None:
+    try:
+        (tmp_path / name).touch()
+    except (OSError, UnicodeError):
+        pytest.skip("this system has no such names")
+    (tmp_path / name).unlink()
+    book = Notebook(Journal(tmp_path / name), field, "ann")
+    book.add(1, 1)
+    witness = Witness(tmp_path / name)
+    os.utime(tmp_path / name, (1, 1))
+    assert not witness.contradicted()
+    assert witness._rows == 1  # it has looked: there is one action
+    assert _address(Path(tmp_path / "x")).startswith("file:///")

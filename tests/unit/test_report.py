@@ -191,12 +191,18 @@ def test_from_the_command_line(case_journal: Path, tmp_path: Path) -> None:
     assert (tmp_path / "t.html").read_text(encoding="utf-8") == template_text()
 
 
-def test_a_browser_prints_it(case_journal: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("paper", ["A4", "Letter"])
+def test_a_browser_prints_it(paper: str, case_journal: Path, tmp_path: Path) -> None:
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("no Chromium here: 'apt-get install chromium' lets this test print the report")
     page, printed = tmp_path / "page.html", tmp_path / "page.pdf"
-    page.write_text(page_of(case_journal), encoding="utf-8")
+    html = page_of(case_journal)
+    row = re.search(r'<tr><td class="number">1</td><td class="thumb">.*?</tr>', html, re.DOTALL)
+    assert row is not None
+    html = html.replace(row[0], row[0] * 40)
+    html = html.replace("@page { margin", f"@page {{ size: {paper}; margin")
+    page.write_text(html, encoding="utf-8")
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer", "--virtual-time-budget=5000"]
     profile = f"--user-data-dir={tmp_path / 'profile'}"
     command = [browser, *options, profile, f"--print-to-pdf={printed}", page.as_uri()]
@@ -205,3 +211,11 @@ def test_a_browser_prints_it(case_journal: Path, tmp_path: Path) -> None:
     assert content.startswith(b"%PDF")
     assert len(re.findall(rb"/Type\s*/Page\b", content)) >= 2
     assert content.count(b"/Subtype /Image") + content.count(b"/Subtype/Image") >= 3
+    reader = shutil.which("pdftotext")
+    if reader is not None:  # a row is on one page: its first line (name of the field) and its second (the place)
+        text = subprocess.run([reader, "-layout", str(printed), "-"], check=True, capture_output=True, text=True).stdout
+        sheets = text.partition("Counted figures")[2].split("\f")
+        counts = [(sheet.count("by hand"), len(re.findall(r"\bx \d+, y \d+ px", sheet))) for sheet in sheets]
+        assert sum(first for first, _ in counts) > 40
+        assert sum(first > 0 for first, _ in counts) >= 3
+        assert all(first == second for first, second in counts)

@@ -6,9 +6,10 @@ import contextlib
 import os
 import sqlite3
 from pathlib import Path
+from urllib.parse import quote
 
 _WAIT_S = 0.05
-_HELD = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PROTOCOL")
+_ANOTHER_FILE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR")  # the last where a table is not there
 _SAMPLE = 64
 
 
@@ -42,16 +43,20 @@ class Witness:
             return False
         try:
             sound = self._look(first=self._stamp is None)
-        except (sqlite3.DatabaseError, UnicodeError) as error:
-            # Held by another program, it is looked at the next time.
-            return not str(getattr(error, "sqlite_errorname", "")).startswith(_HELD)
+        except UnicodeError:
+            return self._stamp is not None
+        except sqlite3.DatabaseError as error:
+            # Held by another program, or on a disk that stutters, it is looked at the next time.
+            name = str(getattr(error, "sqlite_errorname", ""))
+            return self._stamp is not None and name.startswith(_ANOTHER_FILE)
         self._stamp = stamp if sound else self._stamp
         return not sound
 
     def _look(self, first: bool) -> bool:
         """Whether the file is sound and holds what it held; if so, what it holds now is remembered."""
-        address = f"{self._file.as_uri()}?mode=ro"
-        with contextlib.closing(sqlite3.connect(address, _WAIT_S, isolation_level=None, uri=True)) as connection:
+        with contextlib.closing(
+            sqlite3.connect(_address(self._file), _WAIT_S, isolation_level=None, uri=True)
+        ) as connection:
             connection.execute("BEGIN")
             sound = first or connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
             newest = max(self._marks, default=0)
@@ -63,6 +68,12 @@ class Witness:
             ).fetchone()
             self._marks = _marks(connection, [top - round(top * part / _SAMPLE) for part in range(_SAMPLE)])
         return True
+
+
+def _address(file: Path) -> str:
+    """A file as SQLite's URI, which makes none where there is none; of a share its name is part of the path."""
+    place = file.as_posix()
+    return f"file://{'' if place.startswith('/') else '/'}{quote(os.fsencode(place), safe='/:')}?mode=ro"
 
 
 def _marks(connection: sqlite3.Connection, numbers: list[int]) -> dict[int, str]:
