@@ -29,13 +29,13 @@ def _luminance(colour: QColor) -> float:
 
 def readable(colour: str, ground: QColor) -> str:
     """The colour, made lighter or darker until it can be read on the ground."""
-    made, dark = QColor(colour), _luminance(ground) < 0.18
+    shade, dark = QColor(colour), _luminance(ground) < 0.18
     for _ in range(60):
-        if contrast(made, ground) >= READABLE:
+        if contrast(shade, ground) >= READABLE:
             break
-        hue, saturation, lightness, _alpha = made.getHslF()
-        made = QColor.fromHslF(max(0.0, hue), saturation, min(1.0, max(0.0, lightness + (0.02 if dark else -0.02))))
-    return made.name()
+        hue, saturation, lightness, _alpha = shade.getHslF()
+        shade = QColor.fromHslF(max(0.0, hue), saturation, min(1.0, max(0.0, lightness + (0.02 if dark else -0.02))))
+    return shade.name()
 
 
 def tinted(colour: str, widget: QWidget) -> str:
