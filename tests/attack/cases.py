@@ -176,7 +176,7 @@ def _run() -> Mapping[str, Any]:
 
 
 def tampered_run(rng: random.Random, folder: Path) -> str:
-    """A finished fine-tuning of which a file was changed is gone on with and published; nothing leaves its place."""
+    """A finished fine-tuning of which a file was changed is continued and published; nothing leaves its place."""
     place, models = folder / "run", folder / "models"
     for path in (place, models):
         shutil.rmtree(path, ignore_errors=True)

@@ -193,7 +193,7 @@ def test_perfect_maps_are_worth_all_that_boxes_can_be(tmp_path: Path, shared_dat
     # Centroids between the plates of a telophase are not covered, and touching figures are cut apart.
     assert table.loc["score, above 0.5", "iou_of_estimated"] > 0.85
     assert table.loc["score, above 0.5", "gain_over_fixed"] > 0.2
-    # A map of noughts and ones has the same blobs at every threshold but for the pixels between two values.
+    # A map of zeros and ones has the same blobs at every threshold but for the pixels between two values.
     assert table.loc["score, threshold of other slides", "iou"] == pytest.approx(
         table.loc["score, Otsu", "iou"], abs=0.02
     )

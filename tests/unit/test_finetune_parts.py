@@ -259,7 +259,7 @@ def test_too_little_evidence_is_said(fields, truth):
 
 
 def test_a_gain_that_hangs_on_one_place_is_not_offered():
-    # Better by one figure in one field, worse by one in another: the mean is a little above nought.
+    # Better by one figure in one field, worse by one in another: the mean is a little above 0.
     fields = [
         Judged(0, SHAPE, MPP, np.array(TRUTH), detections(TRUTH[:4]), detections(TRUTH)),
         Judged(1, SHAPE, MPP, np.array(TRUTH), detections(TRUTH), detections(TRUTH[:5])),

@@ -82,7 +82,7 @@ def test_a_region_of_the_paper_by_hand():
     torch.testing.assert_close(pooled[0, 0], expected[:, None] * 100 + expected[None])
 
 
-def test_bins_beyond_the_map_are_nought_and_no_region_is_no_result():
+def test_bins_beyond_the_map_are_zero_and_no_region_is_no_result():
     features = torch.ones(1, 2, 4, 4)
     pooled = roi_max_pool(features, torch.tensor([[100.0, 100.0, 130.0, 130.0]]), torch.tensor([0]), 1 / 4)
     assert pooled.abs().sum() == 0

@@ -48,18 +48,18 @@ def settle(
     """
     state = replay(journal.actions(field.digest))
     there = [figure for figure in figures if state.figure(figure) is not None]
-    made: dict[str, Any] = {
+    common: dict[str, Any] = {
         "reader": printable(reader),
         "source": ADJUDICATION,
         "mpp": field.mpp,
         "time": timestamp(utc_now()),
     }
     if there:
-        actions = [Action(new_id(), "relabel", field.digest, there[0], label=label, **made)]
-        actions += [Action(new_id(), "delete", field.digest, figure, **made) for figure in there[1:]]
+        actions = [Action(new_id(), "relabel", field.digest, there[0], label=label, **common)]
+        actions += [Action(new_id(), "delete", field.digest, figure, **common) for figure in there[1:]]
     else:
         y, x = place_px
-        actions = [Action(new_id(), "add", field.digest, new_id(), y_px=y, x_px=x, label=label, **made)]
+        actions = [Action(new_id(), "add", field.digest, new_id(), y_px=y, x_px=x, label=label, **common)]
     journal.append(*batched(actions))
     return actions[0].figure
 
@@ -87,7 +87,11 @@ def verdicts(journal: Journal, fields: dict[str, CaseField]) -> pd.DataFrame:
     for name, field in fields.items():
         state, mpp = replay(journal.actions(field.digest)), field.mpp or 1.0
         for figure in state.figures:
-            said = [one for one in state.about(figure.id) if one.source == ADJUDICATION and one.kind in LABELS_IT]
+            said = [
+                action
+                for action in state.about(figure.id)
+                if action.source == ADJUDICATION and action.kind in LABELS_IT
+            ]
             if said:
                 place = (figure.y_px + 0.5) * mpp, (figure.x_px + 0.5) * mpp
                 rows.append((name, *place, said[-1].label, said[-1].reader, said[-1].time, figure.id))
@@ -110,10 +114,12 @@ def with_verdicts(union: pd.DataFrame, given: pd.DataFrame, radius_um: float) ->
     verdict = np.full(len(union), "", dtype=object)
     judge = np.full(len(union), "", dtype=object)
     ids = [set(str(text).split()) for text in union.get("figures", pd.Series([""] * len(union)))]
-    for one in given.to_dict("records"):
-        named = [row for row, known in enumerate(ids) if one["figure"] in known]
-        rows = named or _nearest(union, str(one["field"]), float(one["y_um"]), float(one["x_um"]), radius_um)
-        verdict[rows], judge[rows] = one["verdict"], one["adjudicator"]
+    for verdict_row in given.to_dict("records"):
+        named = [row for row, known in enumerate(ids) if verdict_row["figure"] in known]
+        rows = named or _nearest(
+            union, str(verdict_row["field"]), float(verdict_row["y_um"]), float(verdict_row["x_um"]), radius_um
+        )
+        verdict[rows], judge[rows] = verdict_row["verdict"], verdict_row["adjudicator"]
     return union.assign(verdict=verdict, adjudicator=judge)
 
 

@@ -60,6 +60,6 @@ def phases(agreement: ReaderAgreement) -> pd.DataFrame:
     rows = []
     for first, second in combinations(agreement.names, 2):
         table = phase_confusion(agreement.union, first, second)
-        for one in table.index:
-            rows += [(first, second, one, other, int(table.loc[one, other])) for other in table.columns]
+        for phase in table.index:
+            rows += [(first, second, phase, other, int(table.loc[phase, other])) for other in table.columns]
     return pd.DataFrame(rows, columns=["first", "second", "phase_first", "phase_second", "count"])

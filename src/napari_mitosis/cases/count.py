@@ -124,8 +124,8 @@ def tally(fields: Sequence[Counted], convention: Convention, doubles_um: float =
         inside = field.area.holds(field.yx_px, field.shape)
         is_label = {label: field.labels == label for label in counts}
         mitosis = is_label["mitosis"]
-        for label, own in is_label.items():
-            counts[label] += int(np.count_nonzero(inside & own))
+        for label, of_label in is_label.items():
+            counts[label] += int(np.count_nonzero(inside & of_label))
         outside += int(np.count_nonzero(mitosis & ~inside))
         within = field.area.holds(field.pending_yx_px, field.shape)
         waiting.append(np.where(within, field.pending, 0.0))

@@ -51,11 +51,11 @@ def case_hotspot(fields: Sequence[Counted], area_mm2: float, shape: Shape = "cir
     if not area_mm2 > 0:
         return None
     for number, field in enumerate(fields):
-        found = field_hotspot(field, area_mm2, shape)
-        if found is not None and (best is None or found.count > best.count):
+        hotspot = field_hotspot(field, area_mm2, shape)
+        if hotspot is not None and (best is None or hotspot.count > best.count):
             mpp = float(field.mpp or 1.0)
-            corners = found.outline.corners_um(found.centre_yx_um) / mpp - 0.5
-            best = Place(number, found.y_um / mpp - 0.5, found.x_um / mpp - 0.5, found.count, corners)
+            corners = hotspot.outline.corners_um(hotspot.centre_yx_um) / mpp - 0.5
+            best = Place(number, hotspot.y_um / mpp - 0.5, hotspot.x_um / mpp - 0.5, hotspot.count, corners)
     return best
 
 

@@ -179,14 +179,14 @@ def _done(path: Path) -> dict[str, datetime]:
     """Digest -> when it was declared complete."""
     if not path.exists():
         return {}
-    found = {}
+    finished = {}
     with Journal(path, create=False) as journal:
         for digest in journal.fields()["digest"]:
             actions = journal.actions(str(digest))
             if replay(actions).complete:
                 times = [action.time for action in actions if action.kind == "complete"]
-                found[str(digest)] = datetime.fromisoformat(max(times))
-    return found
+                finished[str(digest)] = datetime.fromisoformat(max(times))
+    return finished
 
 
 def readings(folder: Path, study: Study, round_: int = 1) -> dict[str, pd.DataFrame]:
@@ -199,21 +199,21 @@ def readings(folder: Path, study: Study, round_: int = 1) -> dict[str, pd.DataFr
     JournalError
         When a journal cannot be read.
     """
-    found = {}
+    by_reader = {}
     for reader in study.readers:
         path = journal_of(folder, reader, round_)
         if path.exists():
-            found[reader] = _marks(path, study)
-    return found
+            by_reader[reader] = _marks(path, study)
+    return by_reader
 
 
 def _marks(path: Path, study: Study) -> pd.DataFrame:
     rows = []
     with Journal(path, create=False) as journal:
         for field in study.fields:
-            for one in replay(journal.actions(field.digest)).figures:
-                place = (one.y_px, one.x_px, (one.y_px + 0.5) * field.mpp, (one.x_px + 0.5) * field.mpp)
-                rows.append((str(field.number), *place, one.label, one.phase))
+            for figure in replay(journal.actions(field.digest)).figures:
+                place = (figure.y_px, figure.x_px, (figure.y_px + 0.5) * field.mpp, (figure.x_px + 0.5) * field.mpp)
+                rows.append((str(field.number), *place, figure.label, figure.phase))
     return pd.DataFrame(rows, columns=list(READER_COLUMNS)).astype(
         dict.fromkeys(("y_px", "x_px", "y_um", "x_um"), "float64")
     )

@@ -72,12 +72,12 @@ def agreement(
     from ..errors import MitosisError
 
     with errors_told(), Journal(journal or default_journal(), create=False) as opened:
-        found = case_readings(opened, read_case(opened, name).fields)
-        names = [reader.strip() for reader in readers.split(",")] if readers else list(found.marks)
-        unknown = [reader for reader in names if reader not in found.marks]
+        read = case_readings(opened, read_case(opened, name).fields)
+        names = [reader.strip() for reader in readers.split(",")] if readers else list(read.marks)
+        unknown = [reader for reader in names if reader not in read.marks]
         if unknown:
-            raise MitosisError(f"{unknown[0]} said nothing of this case; there are {', '.join(found.marks) or 'none'}.")
-        compared = adjudicated(compare(found, names, radius), verdicts(opened, found.fields))
+            raise MitosisError(f"{unknown[0]} said nothing of this case; there are {', '.join(read.marks) or 'none'}.")
+        compared = adjudicated(compare(read, names, radius), verdicts(opened, read.fields))
         paths = write_agreement(out, compared)
     table = Table("pair", "radius, um", "F", "kappa", title=escape(name))
     for pair in compared.pairs.to_dict("records"):
@@ -110,7 +110,7 @@ def report(
     rectangle: Annotated[bool, typer.Option("--rectangle", help="A 4:3 rectangle, not a circle.")] = False,
     pending: Annotated[bool, typer.Option("--pending", help="Detectors look for what nobody judged yet.")] = False,
     model: Annotated[str, typer.Option("--model", help="Which looks; by default that of each field.")] = "",
-    own: Annotated[Path | None, typer.Option("--template", help="Your own; 'case template' writes one.")] = None,
+    template: Annotated[Path | None, typer.Option("--template", help="Your own; 'case template' writes one.")] = None,
     journal: Where = "",
 ) -> None:
     """Write the report of a case: count, density, score, every counted figure. One page, fit to be printed."""
@@ -126,7 +126,7 @@ def report(
             raise MitosisError(f"There is no convention '{convention}'; there are {', '.join(CONVENTIONS)}.")
         shape = "rectangle" if rectangle else "circle"
         asked = pending or bool(model)
-        options = ReportOptions(CONVENTIONS[convention], hotspot, shape, own, asked, model)  # type: ignore[arg-type]
+        options = ReportOptions(CONVENTIONS[convention], hotspot, shape, template, asked, model)  # type: ignore[arg-type]
         page = run_shown(making(opened, read_case(opened, name), datetime.now(UTC), options))
         write_page(out, page)
     stdout().print(f"{escape(str(out))}: {len(page) / 1e6:.1f} MB", highlight=False)

@@ -64,10 +64,10 @@ def scale_field_layer(layer: Image, mpp: float) -> None:
 
 def annotations_of(metadata: Mapping[str, Any]) -> pd.DataFrame | None:
     """The annotations in the metadata of a field's layer, or None where there are none or they are malformed."""
-    found = metadata.get(ANNOTATIONS_KEY)
-    if not isinstance(found, pd.DataFrame):
+    annotations = metadata.get(ANNOTATIONS_KEY)
+    if not isinstance(annotations, pd.DataFrame):
         return None
     try:
-        return check_annotations(found)
+        return check_annotations(annotations)
     except ValueError:
         return None

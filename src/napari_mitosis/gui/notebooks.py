@@ -238,14 +238,14 @@ class Notebooks(QObject):
     @property
     def pending(self) -> int:
         """Actions that are not on disk yet."""
-        return sum(one.pending for one in (*self._notebooks.values(), *self._lingering))
+        return sum(notebook.pending for notebook in (*self._notebooks.values(), *self._lingering))
 
     def retry(self) -> None:
         """Try to write what is not on disk yet; called every two seconds while there is trouble."""
         for notebook in (*self._notebooks.values(), *self._lingering):
             notebook.retry()
-        if any(not one.pending for one in self._lingering):
-            self._lingering = [one for one in self._lingering if one.pending]
+        if any(not lingering.pending for lingering in self._lingering):
+            self._lingering = [lingering for lingering in self._lingering if lingering.pending]
             for notebook in self._notebooks.values():
                 notebook.refresh()
         self._warn("")
@@ -253,7 +253,9 @@ class Notebooks(QObject):
     def _warn(self, text: str) -> None:
         """Show the warning of a notebook; an empty one hides it when no other has one."""
         if not text:
-            warnings = [one.warning for one in (*self._notebooks.values(), *self._lingering) if one.warning]
+            warnings = [
+                notebook.warning for notebook in (*self._notebooks.values(), *self._lingering) if notebook.warning
+            ]
             text = warnings[0] if warnings else ""
         if text:
             self._retry.start()

@@ -48,7 +48,7 @@ def insert_above(viewer: ViewerModel, layer: Layer, lower: Sequence[Layer]) -> N
     at = max((layers.index(other) for other in lower if other in layers), default=len(layers) - 1) + 1
     selected, active = set(layers.selection), layers.selection.active
     layers.insert(at, layer)
-    layers.selection = {one for one in selected if one in layers}
+    layers.selection = {kept for kept in selected if kept in layers}
     if active is not None and active in layers:
         layers.selection.active = active
 

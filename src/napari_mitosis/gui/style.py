@@ -29,18 +29,25 @@ def _luminance(colour: QColor) -> float:
 
 def readable(colour: str, ground: QColor) -> str:
     """The colour, made lighter or darker until it can be read on the ground."""
-    made, dark = QColor(colour), _luminance(ground) < 0.18
+    shade, dark = QColor(colour), _luminance(ground) < 0.18
     for _ in range(60):
-        if contrast(made, ground) >= READABLE:
+        if contrast(shade, ground) >= READABLE:
             break
-        hue, saturation, lightness, _alpha = made.getHslF()
-        made = QColor.fromHslF(max(0.0, hue), saturation, min(1.0, max(0.0, lightness + (0.02 if dark else -0.02))))
-    return made.name()
+        hue, saturation, lightness, _alpha = shade.getHslF()
+        shade = QColor.fromHslF(max(0.0, hue), saturation, min(1.0, max(0.0, lightness + (0.02 if dark else -0.02))))
+    return shade.name()
 
 
 def tinted(colour: str, widget: QWidget) -> str:
-    """The colour as it can be read on the ground of a widget."""
-    return readable(colour, widget.palette().window().color())
+    """The colour as it can be read on the ground of a widget: of the nearest one that lets nothing shine through."""
+    widget.ensurePolished()  # a style sheet is heard only then
+    opaque, text = widget, widget.palette().windowText().color()
+    while opaque.palette().window().color().alpha() < 255 and (parent := opaque.parentWidget()) is not None:
+        opaque = parent
+    ground = opaque.palette().window().color()
+    if contrast(ground, text) < READABLE:  # the ground is painted by an ancestor: text says whether it is dark
+        ground = QColor("#262930" if _luminance(text) > 0.18 else "#f0f0f0")
+    return readable(colour, ground)
 
 
 def name_as(widget: QWidget, name: str) -> None:

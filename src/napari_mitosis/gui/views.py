@@ -103,8 +103,8 @@ class Views(QObject):
 
     def canvas(self) -> QOpenGLWidget | None:
         """The canvas; None while there is none to be seen."""
-        shown = [one for one in self._desk.window.findChildren(QOpenGLWidget) if one.isVisible()]
-        canvas = max(shown, key=lambda one: one.width() * one.height(), default=None)
+        shown = [widget for widget in self._desk.window.findChildren(QOpenGLWidget) if widget.isVisible()]
+        canvas = max(shown, key=lambda widget: widget.width() * widget.height(), default=None)
         if canvas is not None:
             canvas.installEventFilter(self)  # a second time is as good as once
         return canvas

@@ -117,7 +117,7 @@ class DeepVer(Configured):
                 y, x = (int(np.clip(round(float(v)), 0, n - 1)) for v, n in zip(place, (h, w), strict=True))
                 crops.append(padded[i, :, y : y + CROP_PX, x : x + CROP_PX])
                 labels.append(label)
-        if not crops:  # nothing is known: a loss of nought that has a gradient of nought
+        if not crops:  # nothing is known: a loss of 0 with a gradient of 0
             return sum((p.sum() * 0 for p in network.parameters()), torch.zeros((), device=pixels.device))
         logits = network(torch.stack(crops).contiguous(memory_format=torch.channels_last))
         return F.cross_entropy(logits.float(), torch.tensor(labels, device=pixels.device))

@@ -209,13 +209,13 @@ def agreement(
     """
     marks = figures[figures["label"] == "mitosis"].reset_index(drop=True)
     truth = marks[["y_px", "x_px"]].to_numpy(dtype=np.float64)
-    found = detections.reset_index(drop=True)
-    matching = match(found, truth, radius_um, mpp)
+    listed = detections.reset_index(drop=True)
+    matching = match(listed, truth, radius_um, mpp)
     rows: list[dict[str, Any]] = []
     for at, mark in matching.pairs:
-        rows.append(_place(marks.iloc[mark], "both", found.iloc[at], mpp))
+        rows.append(_place(marks.iloc[mark], "both", listed.iloc[at], mpp))
     # A weak candidate under a mark that is no detection: the detector saw it, and its rule left it out.
-    rest = _beyond(candidates, found, 0.0, mpp)
+    rest = _beyond(candidates, listed, 0.0, mpp)
     missed = marks.iloc[matching.false_negatives].reset_index(drop=True)
     weak = match(rest, missed[["y_px", "x_px"]].to_numpy(dtype=np.float64), radius_um, mpp)
     under = {int(mark): int(at) for at, mark in weak.pairs}
@@ -223,9 +223,9 @@ def agreement(
         candidate = rest.iloc[under[number]] if number in under else None
         rows.append(_place(missed.iloc[number], "only reader", candidate, mpp))
     for at in matching.false_positives:
-        rows.append(_place(None, "only detector", found.iloc[at], mpp))
+        rows.append(_place(None, "only detector", listed.iloc[at], mpp))
     neither = rest.drop(index=rest.index[sorted(under.values())])
-    neither = _beyond(_beyond(neither, marks, radius_um, mpp), found, radius_um, mpp)
+    neither = _beyond(_beyond(neither, marks, radius_um, mpp), listed, radius_um, mpp)
     rows += [_place(None, "neither", neither.iloc[at], mpp) for at in range(len(neither))]
     rank = {outcome: at for at, outcome in enumerate(("only detector", "only reader", "both", "neither"))}
     places = pd.DataFrame(rows, columns=list(REPORT_COLUMNS))
@@ -272,7 +272,7 @@ def _beyond(frame: pd.DataFrame, others: pd.DataFrame, radius_um: float, mpp: fl
     frame = frame.reset_index(drop=True)
     if frame.empty or others.empty:
         return frame
-    here, there = (one[["y_px", "x_px"]].to_numpy(dtype=np.float64) for one in (frame, others))
+    here, there = (table[["y_px", "x_px"]].to_numpy(dtype=np.float64) for table in (frame, others))
     nearest = np.hypot(*(here[:, None] - there[None]).transpose(2, 0, 1)).min(axis=1) * mpp
     far: pd.DataFrame = frame[nearest > radius_um].reset_index(drop=True)
     return far

@@ -122,8 +122,8 @@ def disagreement(
     if agreement is not None and len(names) > 1:
         places = ["y_px", "x_px"]
         linked = link(candidates[places], agreement[places], evidence.mpp, LINK_UM)
-        found = linked >= 0
-        spread[found] = _spread(np.nan_to_num(agreement[names].to_numpy(dtype=np.float64)[linked[found]]))
+        known = linked >= 0
+        spread[known] = _spread(np.nan_to_num(agreement[names].to_numpy(dtype=np.float64)[linked[known]]))
     return spread
 
 
@@ -136,9 +136,9 @@ def _read_off(candidates: pd.DataFrame, evidence: Evidence) -> NDArray[np.float6
     reach = max(1, round(AT_UM / (evidence.stride * evidence.mpp)))
     cells = np.rint((candidates[["y_px", "x_px"]].to_numpy() + 0.5) / evidence.stride - 0.5).astype(int)
     scores = np.zeros((len(cells), len(evidence.maps)))
-    for column, one in enumerate(evidence.maps.values()):
+    for column, score_map in enumerate(evidence.maps.values()):
         for row, (i, j) in enumerate(cells):
-            window = one[max(0, i - reach) : i + reach + 1, max(0, j - reach) : j + reach + 1]
+            window = score_map[max(0, i - reach) : i + reach + 1, max(0, j - reach) : j + reach + 1]
             scores[row, column] = window.max() if window.size else 0.0
     return scores
 

@@ -113,8 +113,8 @@ class Coverage:
     @property
     def seen(self) -> NDArray[np.bool_]:
         """Cells that were seen, shape (rows, columns)."""
-        found: NDArray[np.bool_] = self.seconds >= self.enough.seconds
-        return found
+        cells: NDArray[np.bool_] = self.seconds >= self.enough.seconds
+        return cells
 
     @property
     def unseen(self) -> NDArray[np.bool_]:

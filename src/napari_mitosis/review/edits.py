@@ -83,8 +83,8 @@ def edits_between(
             refused = "Figures lie within their field."
         if owner is None:
             if inside:
-                own = labels[at] if labels[at] in LABELS else label
-                added.append((y, x, own, phases[at] if phases[at] in PHASES else ""))
+                stated = labels[at] if labels[at] in LABELS else label
+                added.append((y, x, stated, phases[at] if phases[at] in PHASES else ""))
             continue
         row = known[owner]
         if inside and (y, x) != (row.y_px, row.x_px):

@@ -30,8 +30,8 @@ def judged_scores(queues: Iterable[Queue]) -> tuple[NDArray[np.float64], NDArray
     scores, labels = [np.empty(0)], [np.empty(0)]
     for queue in queues:
         score = queue.frame["score"].to_numpy(dtype=np.float64)
-        found = ~np.isnan(score)  # a figure marked by hand has none
-        states = queue.notes["state"].to_numpy()[found]
-        scores.append(np.clip(score[found], 0.0, 1.0))
+        scored = ~np.isnan(score)  # a figure marked by hand has none
+        states = queue.notes["state"].to_numpy()[scored]
+        scores.append(np.clip(score[scored], 0.0, 1.0))
         labels.append(np.array([VALUES.get(str(state), np.nan) for state in states], dtype=np.float64))
     return np.concatenate(scores), np.concatenate(labels)

@@ -115,9 +115,9 @@ class Queue:
         new = link(before[places], frame[places], self.mpp)
         if present >= 0 and self._guest:  # no candidate until one is linked with it
             linked = link(frame[places], self._figures[places], self.mpp, LINK_UM)
-            found = np.flatnonzero((self._figures["figure"].to_numpy() == self._guest)[linked] & (linked >= 0))
-            new[present] = found[0] if len(found) else -1
-            self._guest = "" if len(found) else self._guest
+            rows = np.flatnonzero((self._figures["figure"].to_numpy() == self._guest)[linked] & (linked >= 0))
+            new[present] = rows[0] if len(rows) else -1
+            self._guest = "" if len(rows) else self._guest
         elif present >= 0 and new[present] < 0:  # two blobs became one: it is what the reader looks at all the same
             new[present] = nearest(before[places].to_numpy()[present], frame[places].to_numpy(), self.mpp)
         self._known = len(frame)

@@ -41,18 +41,18 @@ def left_out(evidence: Evidence, rule: Rule) -> pd.DataFrame:
     reach = SAME_UM / evidence.mpp
     rows: list[pd.DataFrame] = []
     for share in LOWER:
-        found = decider.candidates(replace(rule, threshold=threshold * share))[list(LOOK_COLUMNS)]
+        fresh = decider.candidates(replace(rule, threshold=threshold * share))[list(LOOK_COLUMNS)]
         if evidence.candidates is None:
-            found = found[found["area_um2"] >= SPECK_UM2]
-        found = apart(found, taken, reach)
-        rows.append(found)
-        taken = np.vstack([taken, found[["y_px", "x_px"]].to_numpy(dtype=np.float64)])
+            fresh = fresh[fresh["area_um2"] >= SPECK_UM2]
+        fresh = apart(fresh, taken, reach)
+        rows.append(fresh)
+        taken = np.vstack([taken, fresh[["y_px", "x_px"]].to_numpy(dtype=np.float64)])
     return pd.concat(rows, ignore_index=True).sort_values("score", ascending=False, ignore_index=True, kind="stable")
 
 
-def apart(found: pd.DataFrame, taken: np.ndarray, reach_px: float) -> pd.DataFrame:
+def apart(candidates: pd.DataFrame, taken: np.ndarray, reach_px: float) -> pd.DataFrame:
     """Rows further than `reach_px` from all `taken` (m, 2) and from all better rows; `found` is sorted, best first."""
-    points = found[["y_px", "x_px"]].to_numpy(dtype=np.float64)
+    points = candidates[["y_px", "x_px"]].to_numpy(dtype=np.float64)
     free = np.ones(len(points), dtype=bool)
     if len(points) and len(taken):
         free &= cKDTree(taken).query(points)[0] > reach_px
@@ -62,7 +62,7 @@ def apart(found: pd.DataFrame, taken: np.ndarray, reach_px: float) -> pd.DataFra
             for other in near[at]:
                 if other > at:
                     free[other] = False
-    return found[free].reset_index(drop=True)
+    return candidates[free].reset_index(drop=True)
 
 
 def looking(evidence: Evidence, rule: Rule) -> Job[pd.DataFrame]:

@@ -43,7 +43,7 @@ def snapped(evidence: Evidence | None, y_px: float, x_px: float, radius_um: floa
     if (low >= high).any():
         return y_px, x_px
     window = (slice(low[0], high[0]), slice(low[1], high[1]))
-    score = np.mean([one[window].astype(np.float64) for one in evidence.maps.values()], axis=0)
+    score = np.mean([scores[window].astype(np.float64) for scores in evidence.maps.values()], axis=0)
     ys, xs = (axis.astype(np.float64) for axis in np.mgrid[window])
     distance = np.hypot(ys - centre[0], xs - centre[1])
     inside = (score > SNAP_LEVEL) & (distance <= reach)

@@ -40,7 +40,7 @@ def as_measure(name: str, evaluation: Evaluation, radius_um: float, command: str
 
 
 def _figure(value: float) -> float:
-    # JSON knows no NaN, and a card that cannot be read back is worse than a nought.
+    # JSON knows no NaN, and a card that cannot be read back is worse than a 0.
     return 0.0 if math.isnan(value) else round(value, 4)
 
 

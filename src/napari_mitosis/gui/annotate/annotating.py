@@ -282,5 +282,5 @@ class Annotating(QObject):
 
 def annotating_of(desk: Desk) -> Annotating:
     """The annotation of a desk's viewer; made when first asked for."""
-    found = desk.findChild(Annotating)
-    return found if isinstance(found, Annotating) else Annotating(desk)
+    annotating = desk.findChild(Annotating)
+    return annotating if isinstance(annotating, Annotating) else Annotating(desk)

@@ -97,10 +97,10 @@ class CoverageWatch(QObject):
         """Height and width of the canvas in screen pixels; None while nobody can see it."""
         window = self._window()
         canvases = window.findChildren(QOpenGLWidget) if window is not None else []
-        seen = [one for one in canvases if one.isVisible() and not _minimized(one)]
+        seen = [widget for widget in canvases if widget.isVisible() and not _minimized(widget)]
         if not seen:
             return None
-        canvas = max(seen, key=lambda one: one.width() * one.height())
+        canvas = max(seen, key=lambda widget: widget.width() * widget.height())
         return canvas.height(), canvas.width()
 
     def _window(self) -> QObject | None:
@@ -128,8 +128,8 @@ class CoverageWatch(QObject):
             with contextlib.suppress(OSError):
                 save_coverage(default_folder(), self._digests[key], self._maps[key])
 
-    def _found_tissue(self, found: tuple[Any, Field, Any, Coverage]) -> None:
-        key, field, tissue, before = found
+    def _found_tissue(self, result: tuple[Any, Field, Any, Coverage]) -> None:
+        key, field, tissue, before = result
         if self._fields.get(key) is field:
             self._maps[key].set_tissue(tissue)
             self._maps[key].seconds += before.seconds

@@ -216,7 +216,7 @@ class AnnotatePanel(QWidget):
         layer = self.annotating.current
         labels: list[str] = list(layer.figures()["label"]) if layer is not None else []
         for label, count in self.counts.items():
-            number = sum(1 for one in labels if one == label)
+            number = sum(1 for known in labels if known == label)
             count.setText(str(number))
             count.setToolTip(f"{number} marked as {label} in this field")
         for button, can, action in (
@@ -249,7 +249,9 @@ class AnnotatePanel(QWidget):
         except MitosisError as error:
             self.history.addItem(str(error))
             return
-        self.history.addItems([f"{moment(one.time)} · {one.reader} · {done(one)}" for one in reversed(actions)])
+        self.history.addItems(
+            [f"{moment(action.time)} · {action.reader} · {done(action)}" for action in reversed(actions)]
+        )
 
     def _closed(self) -> None:
         """The desk is gone, and with it everything that could be done here."""

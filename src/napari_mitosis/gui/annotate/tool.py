@@ -198,9 +198,9 @@ def _far(pos: Any, start: NDArray[np.float64]) -> bool:
     return float(np.linalg.norm(np.asarray(pos, dtype=np.float64) - start)) >= CLICK_PX
 
 
-def _minus(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
-    return one[0] - other[0], one[1] - other[1]
+def _minus(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
+    return first[0] - second[0], first[1] - second[1]
 
 
-def _plus(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
-    return one[0] + other[0], one[1] + other[1]
+def _plus(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
+    return first[0] + second[0], first[1] + second[1]

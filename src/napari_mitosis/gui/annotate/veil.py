@@ -42,8 +42,8 @@ class Veil(QObject):
     def _tells(self, layer: Layer) -> bool:
         """Whether a layer tells something of a field that is read blind."""
         owner = layer.metadata.get(OWNER_KEY)
-        own = layer.name.endswith((f": {NAME}", f": {UNSEEN}"))
-        return owner is not None and not own and self._blind.blind(owner)
+        reader_made = layer.name.endswith((f": {NAME}", f": {UNSEEN}"))
+        return owner is not None and not reader_made and self._blind.blind(owner)
 
     def _result_changed(self, key: Any) -> None:
         """What is marked blind is marked without a model on screen, and the journal knows it."""

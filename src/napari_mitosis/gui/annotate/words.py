@@ -66,38 +66,38 @@ def label_icon(label: str, size: int = ICON_PX) -> QIcon:
 
 def section(text: str) -> QLabel:
     """A heading inside a panel."""
-    made = QLabel(text)
-    made.setObjectName("section")
-    return made
+    label = QLabel(text)
+    label.setObjectName("section")
+    return label
 
 
 def faint(text: str = "") -> QLabel:
     """A line of less weight that wraps."""
-    made = QLabel(text)
-    made.setObjectName("faint")
-    made.setWordWrap(True)
-    made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-    return made
+    label = QLabel(text)
+    label.setObjectName("faint")
+    label.setWordWrap(True)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+    return label
 
 
 def tool(text: str, tip: str = "", *, checkable: bool = False) -> QToolButton:
     """A small button."""
-    made = QToolButton()
-    made.setText(text)
-    made.setToolTip(tip)
-    made.setCheckable(checkable)
-    made.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-    return made
+    button = QToolButton()
+    button.setText(text)
+    button.setToolTip(tip)
+    button.setCheckable(checkable)
+    button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+    return button
 
 
 def row(*parts: QWidget | None) -> QHBoxLayout:
     """Widgets side by side; None takes the room that is left."""
-    made = QHBoxLayout()
-    made.setContentsMargins(0, 0, 0, 0)
-    made.setSpacing(4)
+    layout = QHBoxLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(4)
     for part in parts:
         if part is None:
-            made.addStretch(1)
+            layout.addStretch(1)
         else:
-            made.addWidget(part)
-    return made
+            layout.addWidget(part)
+    return layout

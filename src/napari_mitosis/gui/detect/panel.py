@@ -72,12 +72,12 @@ class DetectPanel(QWidget):
         self.say("")
 
     def _toggle(self, name: str, text: str, on: bool, tip: str) -> QToolButton:
-        made = _tool(text)
-        made.setCheckable(True)
-        made.setChecked(on)
-        made.setToolTip(f"{tip} ({pretty(name)})")
-        made.toggled.connect(lambda now: self.toggled.emit(name, now))
-        return made
+        button = _tool(text)
+        button.setCheckable(True)
+        button.setChecked(on)
+        button.setToolTip(f"{tip} ({pretty(name)})")
+        button.toggled.connect(lambda now: self.toggled.emit(name, now))
+        return button
 
     def _lay_out(self) -> None:
         column = QVBoxLayout(self)

@@ -103,7 +103,7 @@ class ResultView(QObject):
             return
         results.show_detections(result)
         self._hide_rejected(key)
-        if sum(one.size for one in result.evidence.maps.values()) <= QUICK_CELLS:
+        if sum(scores.size for scores in result.evidence.maps.values()) <= QUICK_CELLS:
             results.show_weights(result.evidence, result.rule.weights)
         if key == self._session.active:
             self._pause.start()
@@ -166,13 +166,13 @@ class ResultView(QObject):
         inside = ((points >= 0) & (points <= np.array(state.field.shape) - 1)).all(axis=1)
         return _centroid_boxes(self._session.active, state.result.evidence, points[inside])
 
-    def show_centroid_boxes(self, made: CentroidBoxes) -> str:
+    def show_centroid_boxes(self, boxes: CentroidBoxes) -> str:
         """Show fixed and estimated boxes side by side; what came of it, in words."""
-        if made.key not in self._session:
+        if boxes.key not in self._session:
             return ""
-        self._fields.results(str(made.key)).show_centroid_boxes(made.edges)
-        whose = "annotated" if self._session[made.key].annotations is not None else "detected"
-        return f"{made.estimated} of {made.count} boxes of {whose} mitoses follow the score map (blue)."
+        self._fields.results(str(boxes.key)).show_centroid_boxes(boxes.edges)
+        whose = "annotated" if self._session[boxes.key].annotations is not None else "detected"
+        return f"{boxes.estimated} of {boxes.count} boxes of {whose} mitoses follow the score map (blue)."
 
     def _in_a_pause(self) -> None:
         state = self._session.current
@@ -204,8 +204,8 @@ class ResultView(QObject):
 def _centroid_boxes(key: Any, evidence: Evidence, points: NDArray[np.float64]) -> Job[CentroidBoxes]:
     yield Progress(0, 1, "boxes from centroids")
     columns = list(BOX_COLUMNS[2:6])
-    made = estimate_boxes(evidence, points)
-    by_map = made[made["estimated"].to_numpy(dtype=bool)]
+    boxes = estimate_boxes(evidence, points)
+    by_map = boxes[boxes["estimated"].to_numpy(dtype=bool)]
     fixed = fixed_boxes(points, evidence.mpp)
     edges = {"fixed boxes": fixed[columns].to_numpy(float), "estimated boxes": by_map[columns].to_numpy(float)}
-    return CentroidBoxes(key, edges, len(by_map), len(made))
+    return CentroidBoxes(key, edges, len(by_map), len(boxes))

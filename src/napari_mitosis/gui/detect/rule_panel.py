@@ -38,13 +38,13 @@ TIPS = {
 
 def slider(low: float, high: float, step: float, decimals: int, tip: str) -> QLabeledDoubleSlider:
     """A slider with its value in a box that can be typed in."""
-    made: Any = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
-    made.setRange(low, high)
-    made.setSingleStep(step)
-    made.setPageStep(step * 5)
-    made.setDecimals(decimals)
-    made.setToolTip(tip)
-    typed: QLabeledDoubleSlider = made
+    plain: Any = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
+    plain.setRange(low, high)
+    plain.setSingleStep(step)
+    plain.setPageStep(step * 5)
+    plain.setDecimals(decimals)
+    plain.setToolTip(tip)
+    typed: QLabeledDoubleSlider = plain
     return typed
 
 
@@ -81,10 +81,10 @@ class RulePanel(QWidget):
         self.reset = QPushButton("Reset")
         self.reset.clicked.connect(self.reset_wanted)
         self.histogram.score_dragged.connect(self.score.setValue)
-        self._tips = {one: one.toolTip() for one in self._controls()}
+        self._tips = {control: control.toolTip() for control in self._controls()}
         self._lay_out()
-        for one in self._sliders():
-            one.valueChanged.connect(self._edited)
+        for control in self._sliders():
+            control.valueChanged.connect(self._edited)
         self.mode.currentIndexChanged.connect(self._edited)
         self.weights.edited.connect(self._weighed)
         self.set_rule(None)
@@ -158,9 +158,9 @@ class RulePanel(QWidget):
         self._kind = kind
         blobs = kind == "blobs"
         rows = ((self.area, sized), (self.smoothing, blobs), (self.disc, kind == "peaks"))
-        for one, there in rows:
-            one.setVisible(there)
-            name = self._form.labelForField(one)
+        for control, there in rows:
+            control.setVisible(there)
+            name = self._form.labelForField(control)
             if name is not None:
                 name.setVisible(there)
         self.mode.setVisible(blobs)
@@ -258,17 +258,17 @@ class RulePanel(QWidget):
             self._rule = replace(self._rule, weights=weights)
             self.rule_edited.emit(self._rule)
 
-    def _value(self, one: QLabeledDoubleSlider, old: Any) -> Any:
+    def _value(self, control: QLabeledDoubleSlider, old: Any) -> Any:
         """The slider's value, or the rule's own where the slider only shows it rounded or at its end."""
-        shown = one.value()
-        if shown == self._displayed.get(one):
+        shown = control.value()
+        if shown == self._displayed.get(control):
             return old
-        self._displayed[one] = shown
+        self._displayed[control] = shown
         return shown
 
-    def _show(self, one: Any, value: float) -> None:
-        with signals_blocked(one):
-            if value > one.maximum():
-                one.setMaximum(value)
-            one.setValue(value)
-        self._displayed[one] = one.value()
+    def _show(self, control: Any, value: float) -> None:
+        with signals_blocked(control):
+            if value > control.maximum():
+                control.setMaximum(value)
+            control.setValue(value)
+        self._displayed[control] = control.value()

@@ -106,7 +106,7 @@ class FusionWeights(QWidget):
 
     def _moved(self, name: str) -> None:
         slider = self.sliders[name]
-        if len(self.sliders) > 1 and not any(one.value() for one in self.sliders.values()):
+        if len(self.sliders) > 1 and not any(each.value() for each in self.sliders.values()):
             with signals_blocked(slider):
                 slider.setValue(LEAST)
         self._tell()
@@ -123,8 +123,8 @@ class FusionWeights(QWidget):
 
 
 def _slider() -> QDoubleSlider:
-    made: QDoubleSlider = QDoubleSlider(Qt.Orientation.Horizontal)  # type: ignore[no-untyped-call]
-    made.setRange(0.0, 1.0)
-    made.setSingleStep(0.01)
-    made.setPageStep(0.1)
-    return made
+    slider: QDoubleSlider = QDoubleSlider(Qt.Orientation.Horizontal)  # type: ignore[no-untyped-call]
+    slider.setRange(0.0, 1.0)
+    slider.setSingleStep(0.01)
+    slider.setPageStep(0.1)
+    return slider

@@ -140,12 +140,12 @@ class AgreementPage(Page):
 
     def _detections(self) -> dict[str, dict[str, Any]]:
         """What detectors found in the open fields, but for those that are read blind."""
-        found: dict[str, dict[str, Any]] = {}
+        by_model: dict[str, dict[str, Any]] = {}
         for key in self.desk.session:
             result, notebook = self.desk.session[key].result, self.desk.notebooks.known(key)
             if result is not None and notebook is not None and not self.desk.blind.blind(key):
-                found.setdefault(result.evidence.model, {})[notebook.field.digest] = result.detections
-        return found
+                by_model.setdefault(result.evidence.model, {})[notebook.field.digest] = result.detections
+        return by_model
 
     def _gathered(self, gathered: Gathered) -> None:
         self.gathered, readings = gathered, gathered.readings
@@ -337,7 +337,7 @@ class AgreementPage(Page):
         self._update()
 
     def _ended(self) -> None:
-        self._errands = [one for one in self._errands if not one.over]
+        self._errands = [errand for errand in self._errands if not errand.over]
         self._update()
 
     def _failed(self, error: Exception) -> None:

@@ -153,9 +153,9 @@ class SlidesDock(QWidget):
             kept = rows[(score > rule.min_score) & (area_um2 > rule.min_area_um2) & (rows["depth_px"] >= 0)]
             if len(kept):
                 self._stream.append(kept[["y_px", "x_px"]])
-                found = pd.concat(self._stream, ignore_index=True)
-                self.layers.show_detections(self.field, found)
-                self.panel.say(f"{len(found)} so far")
+                detections = pd.concat(self._stream, ignore_index=True)
+                self.layers.show_detections(self.field, detections)
+                self.panel.say(f"{len(detections)} so far")
 
     def _scanned(self, scanned: Scanned) -> None:
         self._ended()

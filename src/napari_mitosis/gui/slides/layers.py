@@ -80,7 +80,9 @@ class SlideLayers:
     def drawn(self, field: Field) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:
         """Polygons to look at and to leave out, in pixels of the slide."""
         layers = [self._layer(name) for name in ("regions", "left out")]
-        include, exclude = ([np.asarray(one) for one in layer.data] if layer is not None else [] for layer in layers)
+        include, exclude = (
+            [np.asarray(outline) for outline in layer.data] if layer is not None else [] for layer in layers
+        )
         return include, exclude
 
     def show_detections(self, field: Field, detections: pd.DataFrame) -> None:

@@ -73,15 +73,15 @@ def cutout_job(field: Field, hotspot: Hotspot, folder: Path) -> Job[Field]:
 
 def hotspots_job(detections: pd.DataFrame, area: ScanArea, mpp: float) -> Job[list[Hotspot]]:
     """The best hotspot, then the best of what lies outside those before; those without a detection are left out."""
-    rest, found = detections, []
+    rest, hotspots = detections, []
     for number in range(MANY_HOTSPOTS):
         yield Progress(number, MANY_HOTSPOTS, "Searching hotspots")
         best = slide_hotspot(rest, area, mpp, HPF_10_MM2)
         if best is None or best.count == 0:
             break
-        found.append(best)
+        hotspots.append(best)
         rest = rest[~best.outline.holds(best.centre_yx_um, rest[["y_um", "x_um"]].to_numpy() + mpp / 2)]
-    return found
+    return hotspots
 
 
 def density_per_mm2(detections: pd.DataFrame, area: ScanArea, mpp: float, sigma_um: float = 400.0) -> Any:

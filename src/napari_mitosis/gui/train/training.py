@@ -118,5 +118,5 @@ def training_of(widget: QWidget) -> Training:
     window: QObject = widget
     while (above := window.parent()) is not None:
         window = above
-    found: Training | None = window.findChild(Training, NAME)
-    return found if found is not None else Training(window)
+    training: Training | None = window.findChild(Training, NAME)
+    return training if training is not None else Training(window)

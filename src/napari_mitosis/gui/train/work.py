@@ -91,11 +91,11 @@ def _opened(journal: Journal | None) -> Iterator[Journal]:
     if journal is not None:
         yield journal
         return
-    own = Journal(default_journal(), create=False)
+    opened = Journal(default_journal(), create=False)
     try:
-        yield own
+        yield opened
     finally:
-        own.close()
+        opened.close()
 
 
 def fields_job(journal: Journal | None) -> Job[pd.DataFrame]:

@@ -68,7 +68,7 @@ def why_job(
     if not isinstance(getattr(detector, "network", None), EmbeddingNetwork):
         raise MitosisError(f"{model} does not compare figures with known ones; MSSN does.")
     known: list[References] = []
-    for other, frame in (*annotated, *_phantoms({one.digest for one, _ in annotated})):
+    for other, frame in (*annotated, *_phantoms({annotated_field.digest for annotated_field, _ in annotated})):
         if other.digest == field.digest:
             frame = _others(frame, point_yx, other.require_mpp("The comparison"))
         known.append((yield from reference_figures(other, frame, detector, device=device)))
