@@ -230,7 +230,16 @@ def test_the_card_tells_origin_figures_and_terms(open_dock: Any, qtbot: Any) -> 
     assert "not a medical device" in panel.headline.text()
     press(panel.card_button, qtbot)
     assert panel.card.isVisible()
-    for words in ("not a medical device", "drawn discs, all", "0.90–1.00", "Terms", "free", "Trained on"):
+    for words in (
+        "not a medical device",
+        "drawn discs, all",
+        "0.90–1.00",
+        "Terms",
+        "free",
+        "Trained on",
+        "What F means",
+        "Where it fails",
+    ):
         assert words in panel.card.text()
 
 

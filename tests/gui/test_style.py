@@ -32,6 +32,18 @@ def test_every_colour_of_text_is_readable(theme_id: str, qapp: Any) -> None:
     assert seen >= 6
 
 
+def test_a_colour_is_chosen_for_what_shines_through(qtbot: Any) -> None:
+    outer = QWidget()
+    qtbot.addWidget(outer)
+    outer.setStyleSheet(
+        "QWidget { background: #222428; color: #f0f1f2; } QLabel { background: rgba(127, 127, 127, 24); }"
+    )
+    label = QLabel("text", outer)
+    outer.show()
+    qtbot.waitExposed(outer)
+    assert contrast(QColor(tinted("#c5ccd6", label)), QColor("#222428")) >= READABLE
+
+
 @pytest.mark.parametrize(("ground", "text"), [("#262930", "#f0f1f2"), ("#efebe9", "#3b3a39")])
 def test_a_tint_is_readable_on_what_an_ancestor_painted(ground: str, text: str, qtbot: Any) -> None:
     window = QWidget()

@@ -8,9 +8,11 @@ from html import escape
 from types import MappingProxyType
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QDialog, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from ..models.card import Measure, ModelCard
+from .style import AMBER, tinted
 
 STANDARD = "segmitos"
 """The detector that is chosen at first: it is among the quickest."""
@@ -32,7 +34,35 @@ class CardView(QLabel):
 
     def set_card(self, card: ModelCard | None) -> None:
         """Show another card, or that there is none."""
-        self.setText(_page(card) if card is not None else "No model is installed.")
+        self._card = card
+        faint, amber = tinted("#9aa3b2", self), tinted(AMBER, self)
+        self.setText(_page(card, faint, amber) if card is not None else "No model is installed.")
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Only now is it known on which ground it is read."""
+        super().showEvent(event)
+        self.set_card(self._card)
+
+
+class CardDialog(QDialog):
+    """The card beside the window, which stays usable: it can be read while another model is chosen.
+
+    Parameters
+    ----------
+    card : CardView
+    parent : QWidget
+    """
+
+    def __init__(self, card: CardView, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Model card")
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
+        scroll.setWidget(card)
+        column = QVBoxLayout(self)
+        column.addWidget(scroll)
+        self.resize(560, 520)
 
 
 def short(card: ModelCard) -> str:
@@ -78,7 +108,28 @@ def _short(measure: Measure) -> str:
     return measure.name.split(",")[0]
 
 
-def _page(card: ModelCard) -> str:
+MEANING = (
+    "<b>What F means.</b> Precision (P): of what the model marks, the share that is a mitosis. Recall (R): of the "
+    "mitoses, the share that it marks. F is one number for both; 1 is perfect, and the 95 % range is how far chance "
+    "may move it."
+)
+CHECK = "Another scanner, stain or tumour can be much harder: check the sensitivity on every new slide."
+
+
+def _weakest(card: ModelCard) -> str:
+    """Where the model fails, as far as it was measured."""
+    if not card.measures:
+        return f"<b>Where it fails.</b> That was not measured. {CHECK}"
+    worst = min(card.measures, key=lambda measure: measure.f)
+    missed, false = round(10 * (1 - worst.recall)), round(10 * (1 - worst.precision))
+    return (
+        f"<b>Where it fails.</b> At its weakest ({escape(worst.name)}) it missed {missed} of 10 mitoses, and "
+        f"{false} of 10 that it marked were none. {CHECK}"
+    )
+
+
+def _page(card: ModelCard, faint: str, amber: str) -> str:
+    """The card in plain words, then in figures."""
     rows = [
         ("Network", f"{card.config}, {card.parameters / 1e6:.1f} M parameters, sees {card.mpp:g} µm/px"),
         ("Trained on", card.trained_on),
@@ -90,7 +141,7 @@ def _page(card: ModelCard) -> str:
         *((("Notes", card.notes),) if card.notes else ()),
     ]
     cells = "".join(
-        f"<tr><td style='color:#9aa3b2; padding-right:6px'>{escape(name)}</td><td>{escape(text)}</td></tr>"
+        f"<tr><td style='color:{faint}; padding-right:6px'>{escape(name)}</td><td>{escape(text)}</td></tr>"
         for name, text in rows
     )
     measured = "".join(
@@ -100,9 +151,9 @@ def _page(card: ModelCard) -> str:
         for m in card.measures
     )
     names = "".join(f"<td align='right'>&nbsp;{name}</td>" for name in ("F", "95 %", "P", "R"))
-    head = f"<tr style='color:#9aa3b2'><td>Measured</td>{names}</tr>"
+    head = f"<tr style='color:{faint}'><td>Measured</td>{names}</tr>"
     table = f"<table>{head}{measured}</table>" if card.measures else "<p>Not measured yet.</p>"
     return (
-        f"<b>{escape(card.title)}</b> {escape(card.version)}<br><span style='color:#ffb81c'>{DISCLAIMER}</span>"
-        f"<table>{cells}</table>{table}"
+        f"<b>{escape(card.title)}</b> {escape(card.version)}<br><span style='color:{amber}'>{DISCLAIMER}</span>"
+        f"<p>{_weakest(card)}</p><p>{MEANING}</p>{table}<p></p><table>{cells}</table>"
     )

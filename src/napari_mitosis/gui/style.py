@@ -39,10 +39,12 @@ def readable(colour: str, ground: QColor) -> str:
 
 
 def tinted(colour: str, widget: QWidget) -> str:
-    """The colour as it can be read on the ground of a widget."""
+    """The colour as it can be read on the ground of a widget: of the nearest one that lets nothing shine through."""
     widget.ensurePolished()  # a style sheet is heard only then
-    palette = widget.palette()
-    ground, text = palette.window().color(), palette.windowText().color()
+    opaque, text = widget, widget.palette().windowText().color()
+    while opaque.palette().window().color().alpha() < 255 and (parent := opaque.parentWidget()) is not None:
+        opaque = parent
+    ground = opaque.palette().window().color()
     if contrast(ground, text) < READABLE:  # the ground is painted by an ancestor: text says whether it is dark
         ground = QColor("#262930" if _luminance(text) > 0.18 else "#f0f0f0")
     return readable(colour, ground)

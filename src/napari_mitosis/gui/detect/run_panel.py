@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 from ...jobs import Progress
 from ...models.card import ModelCard
 from ...models.trust import from_elsewhere
-from ..card import DISCLAIMER, STANDARD, CardView, headline, plain, short
+from ..card import DISCLAIMER, STANDARD, CardDialog, CardView, headline, plain, short
 from ..keys import pretty
 from .origin import ELSEWHERE, OriginRow
 
@@ -46,8 +46,7 @@ class RunPanel(QWidget):
         self.model.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.card_button = QToolButton()
         self.card_button.setText("Card")
-        self.card_button.setCheckable(True)
-        self.card_button.setToolTip("What this model was trained on, measured at, and its terms")
+        self.card_button.setToolTip("What this model was trained on, what its figures mean, where it fails, its terms")
         self.verify = QCheckBox("Verify candidates")
         self.verify.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self.review_after = QCheckBox("then review")
@@ -58,7 +57,7 @@ class RunPanel(QWidget):
         self.headline.setWordWrap(True)
         self.origin = OriginRow()
         self.card = CardView()
-        self.card.setVisible(False)
+        self.card_dialog = CardDialog(self.card, self)
         self.device = QComboBox()
         self.device.addItems(["auto", "cpu"])
         self.device.setToolTip("Where the network runs. auto: a GPU if there is one.")
@@ -69,7 +68,7 @@ class RunPanel(QWidget):
         self.progress = QProgressBar()
         self.progress.setTextVisible(True)
         self._lay_out()
-        self.card_button.toggled.connect(self.card.setVisible)
+        self.card_button.clicked.connect(self._show_card)
         self.model.currentIndexChanged.connect(self._chosen)
         self.verify.toggled.connect(self._tell_origin)
         self.origin.accepted.connect(self._tell_origin)
@@ -87,7 +86,6 @@ class RunPanel(QWidget):
         grid.addWidget(self.card_button, 0, 2)
         grid.addWidget(self.headline, 1, 0, 1, 3)
         grid.addWidget(self.origin, 2, 0, 1, 3)
-        grid.addWidget(self.card, 3, 0, 1, 3)
         options = QHBoxLayout()
         options.addWidget(self.verify)
         options.addStretch(1)
@@ -207,6 +205,10 @@ class RunPanel(QWidget):
         left = time_left(time.monotonic() - self._started, progress)
         self.progress.setFormat(f"looking · %p %{' · ' + left if left else ''}")
         self.progress.setToolTip(progress.message)
+
+    def _show_card(self) -> None:
+        self.card_dialog.show()
+        self.card_dialog.raise_()
 
     def _chosen(self) -> None:
         card, second = self.chosen, self._second()

@@ -81,7 +81,9 @@ class SecondLook(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 4, 0, 0)
         column.setSpacing(5)
-        column.addLayout(row(QLabel("Best"), self.count, QLabel("left out"), self.summary))
+        line = row(QLabel("Best"), self.count, QLabel("left out"), self.summary)
+        line.setStretchFactor(self.summary, 1)
+        column.addLayout(line)
         column.addWidget(self.gallery, 1)
         column.addLayout(row(QLabel("Tissue seen"), self.share, self.unseen, self.go_unseen))
 

@@ -7,7 +7,7 @@ from qtpy.QtGui import QColor, QFont, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from ...finetune.gate import Figures
-from ..style import readable
+from ..style import tinted
 from .curves import PARENT
 
 ROW_PX, NAME_PX, VALUE_PX = 24, 52, 42
@@ -34,7 +34,7 @@ class Intervals(QWidget):
     def paintEvent(self, _event: QPaintEvent | None) -> None:
         if not self._rows:
             return
-        painter, ground = QPainter(self), self.palette().window().color()
+        painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         left, right = NAME_PX + 6.0, self.width() - VALUE_PX - 6.0
         low = min(0.9, max(0.0, min(f.low for _, f, _ in self._rows) - 0.05))
@@ -45,9 +45,9 @@ class Intervals(QWidget):
         self._scale(painter, x, low)
         for row, (name, figures, colour) in enumerate(self._rows):
             y = ROW_PX * (row + 0.5)
-            colour = readable(colour, ground)
+            colour = tinted(colour, self)
             bar = QColor(colour)
-            painter.setPen(QColor(readable(PARENT, ground)))
+            painter.setPen(QColor(tinted(PARENT, self)))
             middle = Qt.AlignmentFlag.AlignVCenter
             painter.drawText(QRectF(0, y - 10, NAME_PX, 20), middle | Qt.AlignmentFlag.AlignLeft, name)
             bar.setAlpha(90)
@@ -77,6 +77,6 @@ class Intervals(QWidget):
             at = int(x(tick))
             painter.setPen(QColor(127, 127, 127, 70))
             painter.drawLine(at, 2, at, 2 * ROW_PX)
-            painter.setPen(QColor(readable("#9aa3b2", self.palette().window().color())))
+            painter.setPen(QColor(tinted("#9aa3b2", self)))
             painter.drawText(QRectF(at - 16, 2 * ROW_PX + 1, 32, 14), Qt.AlignmentFlag.AlignCenter, f"{tick:g}")
         painter.restore()
