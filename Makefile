@@ -43,7 +43,7 @@ types:
 pytest:
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations=15
 
-# The whole attack of tests/attack, an hour or more; SCALE=0.1 runs a tenth of it.
+# The whole attack of tests/attack, half an hour or more; SCALE=0.1 runs a tenth of it.
 attack:
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.attack --scale $(or $(SCALE),1)
 

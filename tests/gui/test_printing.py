@@ -14,7 +14,7 @@ from qtpy.QtGui import QTextDocument
 from napari_mitosis.cases.report import rendered
 from napari_mitosis.gui.report.printing import laid_out, tables_of
 
-PAPERS = {"A4": (702, 1031), "Letter": (724, 965)}
+PAPERS = {"A4": (703, 1032), "Letter": (726, 966)}
 ROWS = 40
 
 
@@ -46,13 +46,15 @@ def page() -> str:
 
 
 def pages_of_row(document: QTextDocument, table: Any, row: int, height: float) -> set[int]:
-    """On which pages a row lies: its texts and its picture, as they are laid out."""
+    """On which pages the lines of a row lie; a picture is a line, which Qt moves where it finds no room for it."""
     layout, pages = document.documentLayout(), set()
     for column in range(table.columns()):
         block = table.cellAt(row, column).firstCursorPosition().block()
-        place = layout.blockBoundingRect(block)
-        lowest = place.bottom() + document.documentMargin()  # Qt prints nothing below it
-        pages |= {int(place.top() // height), int((lowest - 0.5) // height)}
+        top = layout.blockBoundingRect(block).top()
+        for at in range(block.layout().lineCount()):
+            line = block.layout().lineAt(at)
+            first = top + line.y()
+            pages |= {int(first // height), int((first + line.height() - 0.5) // height)}
     return pages
 
 

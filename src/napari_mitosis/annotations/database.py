@@ -209,15 +209,15 @@ class Database:
             "SELECT name FROM sqlite_master WHERE type = 'trigger'" if self._sqlite else "SELECT tgname FROM pg_trigger"
         )
         triggers = {str(name) for (name,) in self._connection.exec_driver_sql(there)}
-        found = [
+        troubles = [
             f"The guard {guard} is gone: actions may have been changed or deleted."
             for guard in GUARDS[kind]
             if guard not in triggers
         ]
         if self._sqlite:
             rows = [str(row[0]) for row in self._connection.exec_driver_sql("PRAGMA integrity_check")]
-            found += [] if rows == ["ok"] else rows
-        return found
+            troubles += [] if rows == ["ok"] else rows
+        return troubles
 
     def _seen(self, suffix: str = "") -> tuple[int, int] | None:
         """What tells the file, or one beside it, from another of its name; None where there is none."""

@@ -245,13 +245,13 @@ class Journal:
     def check(self) -> list[str]:
         """Look for damage in the database and in the actions; a sentence for each finding, none when all is well."""
         try:
-            found = self._do(lambda database: database.integrity(), "cannot be read")
+            troubles = self._do(lambda database: database.integrity(), "cannot be read")
             self.rows()
             self.fields()
         except JournalError as error:
             return [str(error)]
         files = damaged(self.url, spill_folder())
-        return found + [f"Actions that were kept elsewhere cannot all be read: {file}." for file in files]
+        return troubles + [f"Actions that were kept elsewhere cannot all be read: {file}." for file in files]
 
     def close(self) -> None:
         """Close it for good. Everything is on disk already."""

@@ -120,8 +120,10 @@ class LiveCount:
     def waiting(self) -> dict[str, Waiting]:
         """What waits in the open fields, by the digest of the field."""
         return {
-            self._digests[key]: Waiting(np.arange(len(one.pending)), one.pending_yx_px, one.pending)
-            for key, one in self._open.items()
+            self._digests[key]: Waiting(
+                np.arange(len(field_counts.pending)), field_counts.pending_yx_px, field_counts.pending
+            )
+            for key, field_counts in self._open.items()
         }
 
     def digest(self, key: Hashable) -> str:
@@ -136,7 +138,7 @@ class LiveCount:
         """One open field, or all fields of the case."""
         if not whole_case:
             return [self._open[key]] if key is not None and key in self._open else []
-        by_digest = {self._digests[one]: counted for one, counted in self._open.items()}
+        by_digest = {self._digests[field_key]: counted for field_key, counted in self._open.items()}
         return [by_digest.get(digest, counted) for digest, counted in self._closed.items()]
 
     def tally(self, key: Hashable | None, whole_case: bool) -> Tally:
@@ -154,12 +156,12 @@ class LiveCount:
             Whether it is the score of the case, not of the field alone.
         """
         counted = self.counted(key, whole_case)
-        found = tally(counted, self.convention).outlook
-        if found is None or key not in self._open:
+        expected = tally(counted, self.convention).outlook
+        if expected is None or key not in self._open:
             return np.empty(0)
         before = 0
-        for one in counted:
-            if one is self._open[key]:
-                return found.change[before : before + len(one.pending)]
-            before += len(one.pending)
+        for field_counts in counted:
+            if field_counts is self._open[key]:
+                return expected.change[before : before + len(field_counts.pending)]
+            before += len(field_counts.pending)
         return np.empty(0)

@@ -51,18 +51,24 @@ def pending_of_case(
     MitosisError
         If no field names a detector and none is given.
     """
-    found: dict[str, Waiting] = {}
+    by_digest: dict[str, Waiting] = {}
     models: dict[str, str] = {}
     pipelines: dict[str, Pipeline] = {}
-    to_look = [one for one in fields if one.digest in opened and one.mpp is not None and (model or one.model)]
+    to_look = [
+        case_field
+        for case_field in fields
+        if case_field.digest in opened and case_field.mpp is not None and (model or case_field.model)
+    ]
     if not to_look:
         raise MitosisError("No field of the case was annotated with a detector on screen. Name one: --model NAME.")
-    for done, one in enumerate(to_look):
-        name = model or one.model
-        yield Progress(done, len(to_look), f"{name}: {one.name}")
+    for done, case_field in enumerate(to_look):
+        name = model or case_field.model
+        yield Progress(done, len(to_look), f"{name}: {case_field.name}")
         pipeline = pipelines.setdefault(name, load_pipeline(name, folder)) if name not in pipelines else pipelines[name]
-        evidence = yield from pipeline.look(opened[one.digest].with_mpp(one.mpp), device=device)
-        detections = pipeline.decide(evidence, None if model else parse_rule(one.rule))
-        found[one.digest] = waiting(detections, Calibration(pipeline.card.calibration), one.figures, one.mpp)
-        models[one.digest] = pipeline.name
-    return found, models
+        evidence = yield from pipeline.look(opened[case_field.digest].with_mpp(case_field.mpp), device=device)
+        detections = pipeline.decide(evidence, None if model else parse_rule(case_field.rule))
+        by_digest[case_field.digest] = waiting(
+            detections, Calibration(pipeline.card.calibration), case_field.figures, case_field.mpp
+        )
+        models[case_field.digest] = pipeline.name
+    return by_digest, models

@@ -103,12 +103,12 @@ def report(
     yield Progress(0, len(case.fields) + 1, "opening the fields")
     opened: dict[str, Field] = {}
     warnings: list[str] = []
-    for done, one in enumerate(case.fields):
-        yield Progress(done, len(case.fields) + 1, one.name)
+    for done, case_field in enumerate(case.fields):
+        yield Progress(done, len(case.fields) + 1, case_field.name)
         try:
-            opened[one.digest] = open_same(one)
+            opened[case_field.digest] = open_same(case_field)
         except MitosisError as error:
-            warnings.append(f"{one.name} is counted, but not shown: {error}")
+            warnings.append(f"{case_field.name} is counted, but not shown: {error}")
     if waiting is None and options.pending:
         waiting = (yield from pending_of_case(case.fields, opened, options.model))[0]
     content = page_content(journal, case, opened, options, waiting)
@@ -118,7 +118,7 @@ def report(
     return rendered(content, options.template)
 
 
-def open_same(one: CaseField) -> Field:
+def open_same(case_field: CaseField) -> Field:
     """The pixels of a field of a case, and no others.
 
     Raises
@@ -126,13 +126,13 @@ def open_same(one: CaseField) -> Field:
     MitosisError
         When they are not found or have changed.
     """
-    if not one.path:
+    if not case_field.path:
         raise MitosisError("its pixels came from no file.")
     try:
-        field = lazy_field(text_path(one.path), one.mpp).loaded()
+        field = lazy_field(text_path(case_field.path), case_field.mpp).loaded()
     except FieldError as error:
         raise MitosisError(f"{error.reason}.") from error
-    if field.digest != one.digest:
+    if field.digest != case_field.digest:
         raise MitosisError("the file holds other pixels now.")
     return field
 
@@ -145,23 +145,29 @@ def page_content(
     waiting: Mapping[str, Waiting] | None = None,
 ) -> dict[str, Any]:
     """Everything that a template may show, by name, but for the time of printing."""
-    known = [(waiting or {}).get(one.digest, NOTHING_WAITS) for one in case.fields]
-    counted = [Counted.of(one, two.yx_px, two.probability) for one, two in zip(case.fields, known, strict=True)]
+    known = [(waiting or {}).get(case_field.digest, NOTHING_WAITS) for case_field in case.fields]
+    counted = [
+        Counted.of(case_field, figures_of.yx_px, figures_of.probability)
+        for case_field, figures_of in zip(case.fields, known, strict=True)
+    ]
     total = tally(counted, options.convention)
     place = case_hotspot(counted, options.hotspot_mm2, options.hotspot_shape)
-    inside = [one.area.holds(two.yx_px, one.shape) & (two.labels == "mitosis") for one, two in _pairs(case, counted)]
+    inside = [
+        case_field.area.holds(figures_of.yx_px, case_field.shape) & (figures_of.labels == "mitosis")
+        for case_field, figures_of in _pairs(case, counted)
+    ]
     starts = np.cumsum([1, *(int(rows.sum()) for rows in inside)])
     figures: list[dict[str, Any]] = []
     fields = []
-    for at, (one, two) in enumerate(_pairs(case, counted)):
-        mitoses = one.figures[inside[at]]
+    for at, (case_field, figures_of) in enumerate(_pairs(case, counted)):
+        mitoses = case_field.figures[inside[at]]
         numbers = list(range(int(starts[at]), int(starts[at + 1])))
-        field = opened.get(one.digest)
-        figures += _figure_rows(one, mitoses, numbers, field)
+        field = opened.get(case_field.digest)
+        figures += _figure_rows(case_field, mitoses, numbers, field)
         hotspot = place.corners_px if place is not None and place.field == at else None
-        picture = "" if field is None else overlay(field, mitoses, numbers, two.area.corners_px, hotspot)
-        fields.append(_field_row(one, len(mitoses), picture))
-    sha256 = take_snapshot(journal, [one.digest for one in case.fields]).sha256
+        picture = "" if field is None else overlay(field, mitoses, numbers, figures_of.area.corners_px, hotspot)
+        fields.append(_field_row(case_field, len(mitoses), picture))
+    sha256 = take_snapshot(journal, [case_field.digest for case_field in case.fields]).sha256
     return {
         "case": case.name,
         "fields": fields,
@@ -219,10 +225,14 @@ def _pending_words(total: Tally, looked: bool) -> str:
 
 def _pending_rows(counted: Sequence[Counted], total: Tally) -> list[dict[str, Any]]:
     """The candidates that wait, what can change the score first, then the likeliest; no more than a page of them."""
-    change = total.outlook.change if total.outlook is not None else np.zeros(sum(len(one.pending) for one in counted))
-    chances = np.concatenate([one.pending for one in counted]) if counted else np.empty(0)
-    places = [(one.name, y, x) for one in counted for y, x in one.pending_yx_px]
-    inside = [one.area.holds(one.pending_yx_px, one.shape) for one in counted]
+    change = (
+        total.outlook.change
+        if total.outlook is not None
+        else np.zeros(sum(len(field_counts.pending) for field_counts in counted))
+    )
+    chances = np.concatenate([field_counts.pending for field_counts in counted]) if counted else np.empty(0)
+    places = [(field_counts.name, y, x) for field_counts in counted for y, x in field_counts.pending_yx_px]
+    inside = [field_counts.area.holds(field_counts.pending_yx_px, field_counts.shape) for field_counts in counted]
     within = np.concatenate(inside) if counted else np.empty(0, dtype=bool)
     order = [row for row in np.lexsort((-chances, -change)) if within[row]][:MOST_PENDING]
     return [
@@ -243,30 +253,30 @@ def _limits(limits: Sequence[int]) -> str:
     return ", ".join(parts)
 
 
-def _field_row(one: CaseField, count: int, picture: str) -> dict[str, Any]:
-    area = {"whole": "whole field", "outline": "outline", "tissue": "tissue only"}[one.area.kind]
+def _field_row(case_field: CaseField, count: int, picture: str) -> dict[str, Any]:
+    area = {"whole": "whole field", "outline": "outline", "tissue": "tissue only"}[case_field.area.kind]
     return {
-        "name": one.name,
-        "digest": one.digest,
-        "state": one.state,
+        "name": case_field.name,
+        "digest": case_field.digest,
+        "state": case_field.state,
         "count": count,
-        "mm2": f"{one.area.mm2(one.shape, one.mpp):.3f}" if one.mpp else "?",
+        "mm2": f"{case_field.area.mm2(case_field.shape, case_field.mpp):.3f}" if case_field.mpp else "?",
         "area": area,
-        "mpp": f"{one.mpp:.4g}, {mpp_origin(one)}" if one.mpp else "not known",
-        "model": one.model or "none",
-        "rule": _rule_words(one.rule),
+        "mpp": f"{case_field.mpp:.4g}, {mpp_origin(case_field)}" if case_field.mpp else "not known",
+        "model": case_field.model or "none",
+        "rule": _rule_words(case_field.rule),
         "picture": picture,
     }
 
 
-def mpp_origin(one: CaseField) -> str:
+def mpp_origin(case_field: CaseField) -> str:
     """Where the um/px of a field comes from: its sidecar, its file, or a reader."""
-    path = text_path(one.path) if one.path else None
+    path = text_path(case_field.path) if case_field.path else None
     if path is not None and path.exists():
         with contextlib.suppress(MitosisError, ValueError):
-            if sidecar_mpp(path) == one.mpp:
+            if sidecar_mpp(path) == case_field.mpp:
                 return "file beside it"
-            if lazy_field(path).mpp == one.mpp:
+            if lazy_field(path).mpp == case_field.mpp:
                 return "its file"
     return "given by the reader"
 
@@ -283,14 +293,16 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _figure_rows(one: CaseField, mitoses: Any, numbers: Sequence[int], field: Field | None) -> list[dict[str, Any]]:
+def _figure_rows(
+    case_field: CaseField, mitoses: Any, numbers: Sequence[int], field: Field | None
+) -> list[dict[str, Any]]:
     rows = []
     for number, row in zip(numbers, mitoses.to_dict("records"), strict=True):
         score = row["score"]
         rows.append(
             {
                 "number": number,
-                "field": one.name,
+                "field": case_field.name,
                 "x": f"{row['x_px']:.0f}",
                 "y": f"{row['y_px']:.0f}",
                 "phase": row["phase"],

@@ -307,9 +307,9 @@ class _Run:
     def _patients_left_out(self) -> list[str]:
         """The patient of each field, training first, where what judges it learned nothing of the patient; else ""."""
         learned = self._cases("train")
-        own = learned if by_patient(learned) else [""] * len(learned)
+        train_cases = learned if by_patient(learned) else [""] * len(learned)
         # A field without a case may be of any patient.
-        return [*own, *("" if case in learned or "" in learned else case for case in self._cases("test"))]
+        return [*train_cases, *("" if case in learned or "" in learned else case for case in self._cases("test"))]
 
     # What these are made of
 

@@ -128,5 +128,5 @@ class CaseCount(QObject):
 
 def case_count_of(desk: Desk) -> CaseCount:
     """The count of a desk; made when first asked for."""
-    found = desk.findChild(CaseCount)
-    return found if isinstance(found, CaseCount) else CaseCount(desk)
+    count = desk.findChild(CaseCount)
+    return count if isinstance(count, CaseCount) else CaseCount(desk)

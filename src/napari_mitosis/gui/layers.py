@@ -164,9 +164,11 @@ class FieldLayers:
             self.score_map = None
         self._bury(*gone, *self.centroid_boxes.values())
         self.centroid_boxes = {}
-        for name, one in singles.items():
+        for name, scores in singles.items():
             known = self.maps.get(name)
-            self.maps[name] = self._show_map(known, one.astype(np.float32), evidence.stride, f"score map {name}", None)
+            self.maps[name] = self._show_map(
+                known, scores.astype(np.float32), evidence.stride, f"score map {name}", None
+            )
         if evidence.maps:
             self._weights = weights
             fused = score_map(evidence, weights)
@@ -188,7 +190,7 @@ class FieldLayers:
             layer.data, layer.scale, layer.translate = data, place["scale"], place["translate"]
             layer.visible = layer.visible if visible is None else visible
             return layer
-        made = Image(
+        image_layer = Image(
             data,
             name=f"{self._owner.name}: {name}",
             colormap=clear_magma(),
@@ -199,8 +201,8 @@ class FieldLayers:
             visible=bool(visible),
             **place,
         )
-        self._add(made, name)
-        return made
+        self._add(image_layer, name)
+        return image_layer
 
     def show_detections(self, result: Result, visible: bool | None = None) -> None:
         """Bring the Points layer up to date, in place. `visible` other than None makes it anew if it is gone."""
@@ -267,7 +269,7 @@ class FieldLayers:
 
     def show_boxes(self, edges: NDArray[np.float64], kept: NDArray[np.bool_], visible: bool) -> None:
         """Show boxes, edges (n, 4) y0, x0, y1, x1 in pixels of the field: kept ones green, dropped ones grey."""
-        colours = [KEPT_BOX if one else DROPPED_BOX for one in kept]
+        colours = [KEPT_BOX if is_kept else DROPPED_BOX for is_kept in kept]
         self.boxes = self._show_shapes(self.boxes, edges, colours, "boxes")
         self.boxes.visible = visible
 

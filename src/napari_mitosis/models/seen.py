@@ -67,9 +67,9 @@ def seen_from(looks: NDArray[np.float64], slides: Sequence[str], most: int = MOS
         if far.max() <= 0:
             break
         kept.append(int(np.argmax(far)))
-    table, own = looks[kept], np.array(slides, dtype=object)
+    table, slide_of = looks[kept], np.array(slides, dtype=object)
     scale = _scale(table)
-    others = [own[kept] != slide for slide in own]
+    others = [slide_of[kept] != slide for slide in slide_of]
     away = [_nearest(look[None], table[other], scale)[0] for look, other in zip(looks, others, strict=True)]
     rounded = [[round(float(v), 4) for v in row] for row in table]
     return Seen.model_validate({"looks": rounded, "usual": float(np.quantile(away, 0.95))})

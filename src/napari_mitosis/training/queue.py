@@ -302,9 +302,9 @@ def _look(name: str, place: Path, held_out: Sequence[Sample], steps: int) -> Job
     results = []
     for sample in _some(held_out):
         evidence = yield from retold(predict(sample.field, detector), lambda p: replace(p, message="held-out fields"))
-        found = decide(evidence, Rule(threshold=0.1, floor=0.1, min_score=0.0, min_area_um2=15.0))
+        detections = decide(evidence, Rule(threshold=0.1, floor=0.1, min_score=0.0, min_area_um2=15.0))
         truth = sample.centroids_yx()
-        results.append(FieldResult(sample.field.name, sample.case, found, truth, evidence.mpp))
+        results.append(FieldResult(sample.field.name, sample.case, detections, truth, evidence.mpp))
     table = pr_curve(results, RADIUS_UM)
     point = {
         "steps": steps,
@@ -322,8 +322,8 @@ def _some(samples: Sequence[Sample]) -> list[Sample]:
     each = max(1, _LOOKED_AT // max(1, len(cases)))
     chosen: list[Sample] = []
     for case in cases:
-        own = [s for s in samples if s.case == case]
-        chosen += own[:: max(1, len(own) // each)][:each]
+        of_case = [s for s in samples if s.case == case]
+        chosen += of_case[:: max(1, len(of_case) // each)][:each]
     return chosen
 
 

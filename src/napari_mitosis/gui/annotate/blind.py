@@ -142,8 +142,8 @@ class BlindPanel(QWidget):
         elif revealed:
             self.report.setText(NO_RESULT)
 
-    def _fill(self, found: Agreement) -> None:
-        rows = found.disagreements
+    def _fill(self, agreement: Agreement) -> None:
+        rows = agreement.disagreements
         self.table.setRowCount(len(rows))
         for at in range(len(rows)):
             score = float(rows["score"].iloc[at])
@@ -155,13 +155,13 @@ class BlindPanel(QWidget):
         """Centre a disagreement."""
         if self.agreement is None or not 0 <= at < len(self.agreement.disagreements):
             return
-        one = self.agreement.disagreements.iloc[at]
+        disagreement = self.agreement.disagreements.iloc[at]
         owner = self._desk.fields.layer(str(self.annotating.key))
-        place = (float(one["y_px"]), float(one["x_px"]))
+        place = (float(disagreement["y_px"]), float(disagreement["x_px"]))
         look_at(self._desk.viewer, owner, place)
-        if one["figure"]:
-            self.annotating.select(str(one["figure"]))
-        self.annotating.aimed.emit(*place, str(one["figure"]))
+        if disagreement["figure"]:
+            self.annotating.select(str(disagreement["figure"]))
+        self.annotating.aimed.emit(*place, str(disagreement["figure"]))
 
     def _next(self) -> None:
         count = self.table.rowCount()
@@ -202,15 +202,15 @@ class BlindPanel(QWidget):
             self.annotating.say(str(error))
 
 
-def _in_words(found: Agreement) -> str:
-    counts = found.counts
+def _in_words(agreement: Agreement) -> str:
+    counts = agreement.counts
 
     def figure(value: float) -> str:
         return "–" if value != value else f"{value:.2f}"
 
     return (
         f"<b>{counts.tp}</b> marked by both, <b>{counts.fn}</b> only by you, <b>{counts.fp}</b> only by the detector "
-        f"(within {found.radius_um:g} µm).<br>Agreement F <b>{figure(counts.f)}</b>; you marked "
+        f"(within {agreement.radius_um:g} µm).<br>Agreement F <b>{figure(counts.f)}</b>; you marked "
         f"{figure(counts.precision)} of its detections, it found {figure(counts.recall)} of your marks. "
-        f"Cohen's κ over {len(found.places)} places: <b>{figure(found.kappa)}</b>."
+        f"Cohen's κ over {len(agreement.places)} places: <b>{figure(agreement.kappa)}</b>."
     )

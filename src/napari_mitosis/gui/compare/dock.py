@@ -128,8 +128,8 @@ class CompareDock(Page):
         column.setSpacing(4)
         column.addLayout(grid)
         column.addLayout(row)
-        for one in (self.progress, self.message, self.summary):
-            column.addWidget(one)
+        for widget in (self.progress, self.message, self.summary):
+            column.addWidget(widget)
         column.addWidget(self.table, 1)
         column.addStretch(0)
         self.table.setMinimumHeight(220)

@@ -59,10 +59,10 @@ class Compared:
     @property
     def summary(self) -> str:
         """Figures by number of finders, in words."""
-        found = self.comparison.agreement["found_by"]
+        found_by = self.comparison.agreement["found_by"]
         of = len(self.names)
-        parts = [f"{int((found == n).sum())} by {n} of {of}" for n in range(of, 0, -1)]
-        return f"<b>{len(found)} figures</b>: {', '.join(parts)}"
+        parts = [f"{int((found_by == n).sum())} by {n} of {of}" for n in range(of, 0, -1)]
+        return f"<b>{len(found_by)} figures</b>: {', '.join(parts)}"
 
 
 class AgreementLayers:

@@ -177,9 +177,9 @@ class RulePanel(QWidget):
             The threshold that Otsu found, shown while the mode is Otsu.
         """
         self._rule = rule
-        for one in self._controls():
-            one.setEnabled(rule is not None)
-            one.setToolTip(NO_RULE if rule is None else self._tips[one])
+        for control in self._controls():
+            control.setEnabled(rule is not None)
+            control.setToolTip(NO_RULE if rule is None else self._tips[control])
         if rule is None:
             self.histogram.set_line(self.score.value())
             return
@@ -193,8 +193,8 @@ class RulePanel(QWidget):
             (self.area, rule.min_area_um2),
             (self.smoothing, rule.smoothing_um),
         )
-        for one, value in (*shown, (self.disc, rule.disc_um)):
-            self._show(one, value)
+        for control, value in (*shown, (self.disc, rule.disc_um)):
+            self._show(control, value)
         if not otsu:
             self._show(self.threshold, float(rule.threshold))
         elif found is not None:

@@ -100,11 +100,11 @@ class FieldsList(QTableWidget):
         field, result = state.field, state.result
         blind = self._desk.blind.blind(key)
         notebook = self._desk.notebooks.known(key)
-        found = "–" if result is None or blind else str(len(result.detections))
+        count_text = "–" if result is None or blind else str(len(result.detections))
         judged = "–" if counts is None or not counts.detected else f"{counts.judged} of {counts.detected}"
         complete = "✓" if notebook is not None and notebook.complete else ""
         mpp = "?" if field.mpp is None else f"{field.mpp:.3g}"
-        for column, text in enumerate((field.name, mpp, found, judged, complete)):
+        for column, text in enumerate((field.name, mpp, count_text, judged, complete)):
             item = self.item(row, column)
             if item is None:
                 item = QTableWidgetItem()

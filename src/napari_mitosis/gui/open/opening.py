@@ -54,11 +54,11 @@ class Opening(QObject):
         job = images_job(path) if path.is_dir() else layer_job(path)
         self._desk.workers.start(job, succeeded=self._read, failed=self._refused)
 
-    def _read(self, found: LayerData | list[Path]) -> None:
-        if isinstance(found, list):
-            self._waiting.extendleft(reversed(found))
+    def _read(self, content: LayerData | list[Path]) -> None:
+        if isinstance(content, list):
+            self._waiting.extendleft(reversed(content))
         else:
-            pixels, options, _ = found
+            pixels, options, _ = content
             self._desk.viewer.add_image(pixels, **options)
         self._next()
 

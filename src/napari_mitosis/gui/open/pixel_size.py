@@ -42,10 +42,10 @@ class PixelSizes(QObject):
         path = session[key].field.path
         if folder and path is not None:
             keys += [other for other in session if other != key and _beside(session[other].field, session[key].field)]
-        for one in keys:
-            scale_field_layer(self._desk.fields.layer(str(one)), mpp)
-            session.set_mpp(one, mpp)
-            self._desk.workers.start(_digest(session[one].field), succeeded=self._remember)
+        for field_key in keys:
+            scale_field_layer(self._desk.fields.layer(str(field_key)), mpp)
+            session.set_mpp(field_key, mpp)
+            self._desk.workers.start(_digest(session[field_key].field), succeeded=self._remember)
         if folder and path is not None:
             self._keep(str(path.parent), mpp)
 
@@ -174,5 +174,5 @@ class PixelSizeRow(QFrame):
 
 def pixel_sizes_of(desk: Desk) -> PixelSizes:
     """The pixel sizes of a desk; made when first asked for."""
-    found = desk.findChild(PixelSizes)
-    return found if isinstance(found, PixelSizes) else PixelSizes(desk)
+    sizes = desk.findChild(PixelSizes)
+    return sizes if isinstance(sizes, PixelSizes) else PixelSizes(desk)

@@ -212,8 +212,8 @@ class Panel(QWidget):
 def panel_of(viewer: napari.Viewer) -> Panel:
     """The panel of a viewer; made when first asked for."""
     desk = desk_of(viewer)
-    found: Panel | None = desk.window.findChild(Panel)
-    if found is None:
-        found = Panel(desk)
-        found.show_step("Fields" if not len(desk.session) else "Detect")
-    return found
+    panel: Panel | None = desk.window.findChild(Panel)
+    if panel is None:
+        panel = Panel(desk)
+        panel.show_step("Fields" if not len(desk.session) else "Detect")
+    return panel

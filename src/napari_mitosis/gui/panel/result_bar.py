@@ -150,15 +150,15 @@ class ResultBar(QFrame):
             self.count.setText("–")
             self.what.setText("not detected yet")
             return
-        found = len(result.detections) if result is not None else None
-        count = counts.mitoses if counts is not None and reviewed else found or 0
+        detected = len(result.detections) if result is not None else None
+        count = counts.mitoses if counts is not None and reviewed else detected or 0
         self.count.setText(str(count))
         if counts is not None and reviewed:
-            behind = f"reviewed<br>{found} by the detector" if found is not None else "reviewed"
-            self.judged.setText(f"{counts.judged} of {found} judged" if found else "")
+            behind = f"reviewed<br>{detected} by the detector" if detected is not None else "reviewed"
+            self.judged.setText(f"{counts.judged} of {detected} judged" if detected else "")
         else:
-            behind = f"{'mitosis' if found == 1 else 'mitoses'}<br>not reviewed yet"
-            self.judged.setText(f"0 of {found} judged" if found else "")
+            behind = f"{'mitosis' if detected == 1 else 'mitoses'}<br>not reviewed yet"
+            self.judged.setText(f"0 of {detected} judged" if detected else "")
         self.what.setText(behind)
         self._show_density(key, count, result)
 

@@ -99,8 +99,8 @@ class AreaChoice(QWidget):
             self._masked_key = str(key)
             self.desk.workers.start(masking(notebook.field), succeeded=self._masked, failed=self._failed)
 
-    def _masked(self, found: tuple[Any, int]) -> None:
-        cells, side_px = found
+    def _masked(self, result: tuple[Any, int]) -> None:
+        cells, side_px = result
         key = self._masked_key
         if self.desk.is_closed or key not in self.desk.session:
             return

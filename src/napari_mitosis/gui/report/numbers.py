@@ -40,9 +40,9 @@ class Numbers(QWidget):
         self.matters.setToolTip("Go to the candidate whose decision is expected to change the score most.")
         self.matters.clicked.connect(self.next_wanted)
         self.convention = QComboBox()
-        for one in CONVENTIONS.values():
-            self.convention.addItem(one.title, one)
-            self.convention.setItemData(self.convention.count() - 1, one.source, Qt.ItemDataRole.ToolTipRole)
+        for known in CONVENTIONS.values():
+            self.convention.addItem(known.title, known)
+            self.convention.setItemData(self.convention.count() - 1, known.source, Qt.ItemDataRole.ToolTipRole)
         self.convention.currentIndexChanged.connect(self._chosen)
         grid = QGridLayout(self)
         grid.setContentsMargins(8, 6, 8, 6)

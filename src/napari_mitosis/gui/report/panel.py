@@ -32,7 +32,7 @@ ChooseFile = Callable[[QWidget, str, str, str], str]
 
 def pick_file(parent: QWidget) -> str:
     """Ask what to read; nothing when the reader changed their mind."""
-    suffixes = " ".join(sorted({f"*{one.suffix}" for one in FORMATS.values()}))
+    suffixes = " ".join(sorted({f"*{known.suffix}" for known in FORMATS.values()}))
     return str(QFileDialog.getOpenFileName(parent, "Annotations of this field", "", f"Annotations ({suffixes})")[0])
 
 
@@ -158,13 +158,13 @@ class ReportPanel(QWidget):
         if self.desk.journal is not None:
             self._start(finding(self.desk.journal, name), self._case_read)
 
-    def _case_read(self, found: Found) -> None:
-        self._found = found
-        self.case_box.show_case(found.names, found.case)
-        for field in found.case.fields if found.case is not None else ():
+    def _case_read(self, content: Found) -> None:
+        self._found = content
+        self.case_box.show_case(content.names, content.case)
+        for field in content.case.fields if content.case is not None else ():
             if field.digest in self.case_box.without_picture():
                 self._start(picturing(field), lambda drawn: self.case_box.show_picture(*drawn))
-        self.count.set_case(found.case.fields if found.case is not None else ())
+        self.count.set_case(content.case.fields if content.case is not None else ())
 
     def _add(self, name: str) -> None:
         """Put the active field into a case."""
@@ -187,12 +187,12 @@ class ReportPanel(QWidget):
                 return
         self._tell("This field is not open: open its file in Fields.")
 
-    def _added(self, found: Found) -> None:
+    def _added(self, content: Found) -> None:
         for key in self.desk.session:
             notebook = self.desk.notebooks.known(key)
             if notebook is not None:
                 notebook.refresh()
-        self._case_read(found)
+        self._case_read(content)
 
     # ------------------------------------------------------------------ hotspot
 
@@ -291,7 +291,7 @@ class ReportPanel(QWidget):
         start(job, succeeded=errand.succeeded, failed=errand.failed, cancelled=errand.cancelled)
 
     def _ended(self) -> None:
-        self._errands = [one for one in self._errands if not one.over]
+        self._errands = [errand for errand in self._errands if not errand.over]
         self._show()
 
     def _failed(self, error: Exception) -> None:

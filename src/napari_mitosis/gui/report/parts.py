@@ -84,8 +84,8 @@ class OutBox(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.formats = QComboBox()
-        for name, one in FORMATS.items():
-            self.formats.addItem(one.title, name)
+        for name, known in FORMATS.items():
+            self.formats.addItem(known.title, name)
         self.formats.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.formats.setMinimumContentsLength(16)
         self.export, self.take_in = QPushButton("Export…"), QPushButton("Import…")

@@ -57,7 +57,8 @@ def laid_out(page: str, width_px: int, height_px: int) -> QTextDocument:
         for row in range(table.rows()):
             top, bottom = extent(document, table, row)
             left = height_px - document.documentMargin() - top % height_px
-            if bottom - top < height_px / 2 and bottom - top > left:
+            needs = bottom - top + 2 * _PADDING_PX
+            if left < needs < height_px / 2:
                 # Qt breaks a row cell by cell: its text would stay, and its picture go. Pushed so far down, all goes.
                 with _as_one(document):
                     _push(table, row, left - 2 * _PADDING_PX)

@@ -29,8 +29,8 @@ class AreaLayers:
 
     def layer(self, owner: Image, kind: str) -> Shapes | Labels | None:
         """The layer of a field, if it is there."""
-        found = self._layers.get((id(owner), kind))
-        return found if found is not None and found in self._viewer.layers else None
+        kept = self._layers.get((id(owner), kind))
+        return kept if kept is not None and kept in self._viewer.layers else None
 
     def show_polygon(self, owner: Image, kind: str, corners_px: NDArray[np.float64]) -> None:
         """Draw an outline, in place of the one that was there."""

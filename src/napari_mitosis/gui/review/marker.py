@@ -151,7 +151,7 @@ class Marker(QObject):
             self._ticks = _Ticks(canvas)
             canvas.installEventFilter(self)
         zoom = float(self._camera.zoom)
-        vertical, horizontal = (str(getattr(one, "value", one)) for one in self._camera.orientation2d)
+        vertical, horizontal = (str(getattr(axis, "value", axis)) for axis in self._camera.orientation2d)
         down = (world[0] - self._camera.center[-2]) * zoom * (1 if vertical == "down" else -1)
         right = (world[1] - self._camera.center[-1]) * zoom * (1 if horizontal == "right" else -1)
         self._ticks.put(canvas.width() / 2 + right, canvas.height() / 2 + down, zoom * self._world_per_um)
@@ -201,8 +201,8 @@ def camera_of(viewer: napari.Viewer) -> Camera:
 
 def canvas_of(window: QWidget | None) -> QOpenGLWidget | None:
     """The canvas of a window, or None where there is none to be seen."""
-    found = window.findChildren(QOpenGLWidget) if window is not None else []
-    return next((canvas for canvas in found if canvas.isVisible()), None)
+    canvases = window.findChildren(QOpenGLWidget) if window is not None else []
+    return next((canvas for canvas in canvases if canvas.isVisible()), None)
 
 
 def zoom_for(name: str, owner: Image, mpp: float, canvas_height_px: float) -> float | None:

@@ -147,9 +147,9 @@ class ReviewKeys:
         self._bound: list[str] = []
         self._actions: Mapping[str, Callable[..., object]] = {}
         kept = preferences.get(_PREFERENCE, {})
-        own = {name: key for name, key in kept.items() if name in DEFAULTS and isinstance(key, str)}
-        self.keys = {**DEFAULTS, **own}
-        wrong = [name for name, key in own.items() if self.why_not(name, key) is not None]
+        chosen = {name: key for name, key in kept.items() if name in DEFAULTS and isinstance(key, str)}
+        self.keys = {**DEFAULTS, **chosen}
+        wrong = [name for name, key in chosen.items() if self.why_not(name, key) is not None]
         self.keys |= {name: DEFAULTS[name] for name in wrong}
         if wrong and any(self.why_not(name, key) is not None for name, key in self.keys.items()):
             self.keys = dict(DEFAULTS)
@@ -185,8 +185,8 @@ class ReviewKeys:
         self._changed()
 
     def _changed(self) -> None:
-        own = {name: key for name, key in self.keys.items() if key != DEFAULTS[name]}
-        self._preferences.set(_PREFERENCE, own)
+        chosen = {name: key for name, key in self.keys.items() if key != DEFAULTS[name]}
+        self._preferences.set(_PREFERENCE, chosen)
         if self._bound:
             self.bind(self._actions)
 

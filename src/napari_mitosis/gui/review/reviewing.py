@@ -311,8 +311,8 @@ class Reviewing(QObject):
             self.rows_changed.emit()
             self.target_changed.emit(False)
 
-    def _left_out_found(self, found: tuple[Any, Result, pd.DataFrame]) -> None:
-        key, result, looks = found
+    def _left_out_found(self, content: tuple[Any, Result, pd.DataFrame]) -> None:
+        key, result, looks = content
         session, queue = self.desk.session, self._queues.get(key)
         if queue is None or key not in session or session[key].result is not result:
             return

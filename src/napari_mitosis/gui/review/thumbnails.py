@@ -78,7 +78,7 @@ class Thumbnails(QObject):
     def forget(self, key: Any) -> None:
         """The field is gone, or its pixels are others."""
         for places in (self._known, self._wanted):
-            for place in [one for one in places if one[0] == key]:
+            for place in [place_of for place_of in places if place_of[0] == key]:
                 del places[place]
 
     def _read_on(self) -> None:

@@ -159,8 +159,8 @@ class _Column(QWidget):
             self._column.addWidget(more)
 
     def _add(self, thumbnails: list[Thumbnail]) -> None:
-        for one in thumbnails:
-            self._column.addWidget(_Figure(one, self._colour, self._tip, self._view))
+        for thumbnail in thumbnails:
+            self._column.addWidget(_Figure(thumbnail, self._colour, self._tip, self._view))
 
 
 class _Figure(QToolButton):

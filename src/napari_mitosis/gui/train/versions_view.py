@@ -75,7 +75,7 @@ class VersionsView(QWidget):
         text.setTextFormat(Qt.TextFormat.RichText)
         text.setWordWrap(True)
         text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        line_of = " ← ".join(one.version for one in lineage(card.name))
+        line_of = " ← ".join(ancestor.version for ancestor in lineage(card.name))
         text.setToolTip(f"{card.title}\n{line_of}\n{card.trained_on}\nRule: {card.rule_chosen_on}")
         line.addWidget(text, 1)
         line.addWidget(self._state(card, in_use))
