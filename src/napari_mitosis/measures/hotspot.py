@@ -2,8 +2,9 @@
 
 The centre of the shape is searched by branch and bound. A box of centres can hold at most the figures that lie
 within the shape grown by the box, and at least those around one of its allowed centres. Boxes that cannot beat the
-best place found so far are dropped; the others are quartered. Once few figures decide a box, the places where their
-outlines cross settle it.
+best place found so far are dropped; the others are quartered. The first boxes are those of a fine grid, of which one
+convolution says how many figures each can reach; few are left after that. Once few figures decide a box, the places
+where their outlines cross settle it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ _FEW = 16
 """So few figures on the edge of a box: all crossings of their outlines are tried."""
 _TINY = 1e-7
 _AT_ONCE = 1024
+_FIRST = 0.01
+"""Side of the first boxes, in half extents of the outline; larger where there would be more boxes than these."""
+_FEWEST_BOXES, _MAX_BOXES, _BOXES_PER_POINT = 1_000, 1_000_000, 16
+_MAX_SIDE = 2000
 _TRIED = 64
 _SLACK = 1e-9
 """Relative: a figure on the outline is inside, whatever rounding says."""
@@ -235,8 +240,9 @@ class _Search:
         self._try(self._place[None])
         if self._tree is None:
             return self._place
-        boxes = self._blocks()
-        bounds = np.full(len(boxes), len(self._points))
+        boxes, bounds = self._first_boxes()
+        promising = np.argsort(-bounds, kind="stable")[:_TRIED]
+        self._try(self._centres(boxes[promising][self._is_inner(boxes[promising])]))
         while len(boxes):
             # The most promising first: a good place found early spares most of the others.
             chosen = np.argsort(-bounds, kind="stable")[:_AT_ONCE]
@@ -247,14 +253,39 @@ class _Search:
             boxes, bounds = np.concatenate([fresh, boxes[rest]]), np.concatenate([most, bounds[rest]])
         return self._place
 
-    def _blocks(self) -> Floats:
-        """Squares of cells about as large as the outline that hold an allowed one: low y, x, high y, x."""
-        rows, columns = self._cells.shape
-        step = [max(1, 2 ** round(math.log2(max(0.5 / side, 1)))) if side > 0 else 1 for side in self._cell]
-        grid = np.mgrid[0 : rows : step[0], 0 : columns : step[1]].reshape(2, -1).T
-        low = grid.astype(np.float64)
-        boxes = np.hstack([low, low + step])
-        return np.asarray(boxes[self._holds_allowed(boxes)])
+    def _first_boxes(self) -> tuple[Floats, NDArray[np.int64]]:
+        """Boxes of a grid that hold an allowed cell (low y, x, high y, x), and the most points that each can reach."""
+        shape = np.array(self._cells.shape)
+        extent = shape * self._cell
+        many = min(_MAX_BOXES, max(_FEWEST_BOXES, _BOXES_PER_POINT * len(self._points)))
+        side = max(_FIRST, math.sqrt(extent.prod() / many), extent.max() / _MAX_SIDE)
+        step = np.array([2.0 ** round(math.log2(side / cell)) if cell > 0 else 1.0 for cell in self._cell])
+        count = np.ceil(shape / step).astype(np.int64)
+        low = np.stack(
+            np.meshgrid(*(np.arange(n) * width for n, width in zip(count, step, strict=True)), indexing="ij")
+        )
+        boxes = np.concatenate([low, np.minimum(low + step[:, None, None], shape[:, None, None])]).reshape(4, -1).T
+        held = self._holds_allowed(boxes)
+        return boxes[held], self._reachable(step * self._cell, count)[held]
+
+    def _reachable(self, side: Floats, count: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Points in the squares that the outline can touch while its centre is in a box, for each box of a grid."""
+        if side.min() <= 0:
+            return np.full(int(count.prod()), len(self._points))
+        reach = np.ceil(1 / side).astype(np.int64) + 1
+        at = np.floor((self._points - self._origin) / side).astype(np.int64) + reach
+        shape = count + 2 * reach
+        at = at[((at >= 0) & (at < shape)).all(axis=1)]
+        squares = np.bincount(at @ (shape[1], 1), minlength=int(shape.prod())).reshape(shape)
+        away = [np.maximum(np.abs(np.arange(-n, n + 1)) - 1, 0) * width for n, width in zip(reach, side, strict=True)]
+        y, x = np.meshgrid(*away, indexing="ij")
+        # A little more than the outline: which square a point on an edge lies in is up to rounding.
+        touched = (np.hypot(y, x) if self._norm == 2 else np.maximum(y, x)) <= 1 + 1e-6
+        sums = fftconvolve(squares.astype(np.float64), touched.astype(np.float64), mode="valid")
+        return np.asarray(np.rint(sums), dtype=np.int64).ravel()
+
+    def _centres(self, boxes: Floats) -> Floats:
+        return np.asarray(self._origin + (boxes[:, :2] + boxes[:, 2:]) / 2 * self._cell)
 
     def _holds_allowed(self, boxes: Floats) -> Bools:
         """Which boxes, in cells, hold an allowed cell or a part of one."""
