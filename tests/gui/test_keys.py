@@ -13,7 +13,7 @@ from qtpy.QtGui import QAction
 
 from napari_mitosis.gui.keys import KEYS, MEANINGS, pretty
 
-from .conftest import settle
+from .conftest import bar, settle
 
 
 def test_none_of_them_is_naparis() -> None:
@@ -90,6 +90,7 @@ def test_keys_are_told_in_tooltips_and_help(detected: Any) -> None:
         )
     )  # fmt: skip
     elsewhere = {"cancel", "next_field", "previous_field", "bare", "fit", "view_10x", "view_20x", "view_40x"}
+    told += bar(dock).grid.toolTip()
     for name in set(KEYS) - elsewhere:
         assert pretty(name) in told, name
     page = panel.help.toolTip()

@@ -28,6 +28,7 @@ KEYS: Mapping[str, str] = MappingProxyType(
         "view_10x": "Alt-1",
         "view_20x": "Alt-2",
         "view_40x": "Alt-4",
+        "hpf_grid": "Alt-5",
     }
 )
 """What each key does, in napari's notation."""
@@ -53,6 +54,7 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "view_10x": "As through a 10x objective",
         "view_20x": "As through a 20x objective",
         "view_40x": "As through a 40x objective",
+        "hpf_grid": "Squares of one high-power field on or off",
     }
 )
 

@@ -1,8 +1,8 @@
-"""Keys that work whatever step is in front: from field to field, bare tissue, magnifications."""
+"""Keys that work whatever step is in front: from field to field, bare tissue, magnifications, tools over the field."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from .. import keys
@@ -19,11 +19,14 @@ class FieldKeys:
     ----------
     desk : Desk
     views : Views
+    tools : mapping of str to callable
+        What else has a key: names of `keys.KEYS`.
     """
 
-    def __init__(self, desk: Desk, views: Views) -> None:
+    def __init__(self, desk: Desk, views: Views, tools: Mapping[str, Callable[[], object]]) -> None:
         self._desk = desk
         self._views = views
+        self._tools = tools
 
     def _actions(self) -> dict[str, Callable[[], object]]:
         views = self._views
@@ -31,6 +34,7 @@ class FieldKeys:
             "next_field": partial(self.step, 1),
             "previous_field": partial(self.step, -1),
             "fit": views.fit,
+            **self._tools,
             **{f"view_{times}x": partial(views.magnify, float(times)) for times in MAGNIFICATIONS},
         }
 

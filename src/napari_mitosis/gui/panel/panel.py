@@ -27,6 +27,7 @@ from ..desk import Desk, desk_of
 from ..style import style_for
 from ..views import Views
 from .field_keys import FieldKeys
+from .hpf_grid import HpfGrid
 from .result_bar import ResultBar
 from .steps import Step, steps_here
 
@@ -71,10 +72,13 @@ class Panel(QWidget):
         self.result_bar = ResultBar(desk)
         self.stack = QStackedWidget()
         self.views = Views(desk)
-        self.keys = FieldKeys(desk, self.views)
+        self.grid = HpfGrid(desk)
+        self.keys = FieldKeys(desk, self.views, {"hpf_grid": self.grid.toggle})
         self._lay_out()
         self.result_bar.step_wanted.connect(self.show_step)
         self.result_bar.field_wanted.connect(self.keys.step)
+        self.result_bar.grid.clicked.connect(self.grid.toggle)
+        self.grid.changed.connect(self.result_bar.show_grid)
         desk.viewer.events.theme.connect(self._dress)
         desk.closed.connect(self.keys.unbind)
         self.keys.bind()
@@ -149,6 +153,8 @@ class Panel(QWidget):
         if name == "Review":
             page.onward.has_report = "Report" in self.steps
             page.report_wanted.connect(lambda: self.show_step("Report"))
+        elif name == "Report":
+            page.hotspot_box.area.valueChanged.connect(lambda ten_mm2: self.grid.set_area(ten_mm2 / 10))
         elif name == "Fields":
             detect: Any = self.page("Detect")
             page.detect_all_wanted.connect(detect.run_all)

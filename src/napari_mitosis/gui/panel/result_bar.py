@@ -22,6 +22,10 @@ DENSITY_TIP = (
 PAUSE_MS = 40
 """After a judgement the next candidate is drawn first: the count follows a moment later."""
 
+GRID_TIP = (
+    "Squares of one high-power field: as large as a tenth of the hotspot of the Report step, 0.237 mm² unless it is set"
+)
+
 JUDGED_TIP = "How many of the detections were judged in the review"
 
 
@@ -48,7 +52,7 @@ class ResultBar(QFrame):
         self._desk = desk
         self._selected = ""
         self.setObjectName("summary")
-        self.previous, self.next = QToolButton(), QToolButton()
+        self.previous, self.next, self.grid = QToolButton(), QToolButton(), QToolButton()
         self.field = _label("field", wide=True)
         self.mpp = _label("faint")
         self.count = _label("count")
@@ -58,6 +62,9 @@ class ResultBar(QFrame):
         self.model = _label("faint", wide=True)
         self.judged = _label("faint")
         self.other = _label("amber", wide=True)
+        self.about_grid = _label("faint")
+        self.about_grid.setWordWrap(True)
+        self.about_grid.hide()
         self._lay_out()
         self.previous.clicked.connect(lambda: self.field_wanted.emit(-1))
         self.next.clicked.connect(lambda: self.field_wanted.emit(1))
@@ -83,6 +90,10 @@ class ResultBar(QFrame):
             button.setText(text)
             button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
             button.setToolTip(f"{what} ({pretty(name)})")
+        self.grid.setText("▦")
+        self.grid.setCheckable(True)
+        self.grid.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.grid.setToolTip(f"{GRID_TIP} ({pretty('hpf_grid')})")
         self.count.setToolTip(COUNTS_TIP)
         self.what.setToolTip(COUNTS_TIP)
         self.density.setToolTip(DENSITY_TIP)
@@ -91,7 +102,7 @@ class ResultBar(QFrame):
         self.what.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         top = QHBoxLayout()
         top.setSpacing(4)
-        for part in (self.previous, self.field, self.mpp, self.next):
+        for part in (self.previous, self.field, self.mpp, self.grid, self.next):
             top.addWidget(part, 1 if part is self.field else 0)
         grid = QGridLayout(self)
         grid.setContentsMargins(8, 3, 8, 4)
@@ -107,6 +118,13 @@ class ResultBar(QFrame):
         grid.addWidget(self.model, 3, 0, 1, 2)
         grid.addWidget(self.judged, 3, 2, right)
         grid.addWidget(self.other, 4, 0, 1, 3)
+        grid.addWidget(self.about_grid, 5, 0, 1, 3)
+
+    def show_grid(self, wanted: bool, sentence: str) -> None:
+        """Show whether the HPF grid is wanted, and what is to be said of it."""
+        self.grid.setChecked(wanted)
+        self.about_grid.setText(sentence)
+        self.about_grid.setVisible(bool(sentence))
 
     def _later(self, *_: object) -> None:
         self._soon.start()
