@@ -90,7 +90,7 @@ def test_keys_are_told_in_tooltips_and_help(detected: Any) -> None:
         )
     )  # fmt: skip
     elsewhere = {"cancel", "next_field", "previous_field", "bare", "fit", "view_10x", "view_20x", "view_40x"}
-    told += bar(dock).grid.toolTip()
+    told += bar(dock).grid.toolTip() + bar(dock).line.toolTip()
     for name in set(KEYS) - elsewhere:
         assert pretty(name) in told, name
     page = panel.help.toolTip()

@@ -29,6 +29,7 @@ KEYS: Mapping[str, str] = MappingProxyType(
         "view_20x": "Alt-2",
         "view_40x": "Alt-4",
         "hpf_grid": "Alt-5",
+        "measure": "Alt-6",
     }
 )
 """What each key does, in napari's notation."""
@@ -55,6 +56,7 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "view_20x": "As through a 20x objective",
         "view_40x": "As through a 40x objective",
         "hpf_grid": "Squares of one high-power field on or off",
+        "measure": "Measure a length on or off",
     }
 )
 

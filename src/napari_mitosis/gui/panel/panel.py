@@ -28,6 +28,7 @@ from ..style import style_for
 from ..views import Views
 from .field_keys import FieldKeys
 from .hpf_grid import HpfGrid
+from .measuring_line import MeasuringLine
 from .result_bar import ResultBar
 from .steps import Step, steps_here
 
@@ -72,13 +73,15 @@ class Panel(QWidget):
         self.result_bar = ResultBar(desk)
         self.stack = QStackedWidget()
         self.views = Views(desk)
-        self.grid = HpfGrid(desk)
-        self.keys = FieldKeys(desk, self.views, {"hpf_grid": self.grid.toggle})
+        self.grid, self.line = HpfGrid(desk), MeasuringLine(desk)
+        self.keys = FieldKeys(desk, self.views, {"hpf_grid": self.grid.toggle, "measure": self.line.toggle})
         self._lay_out()
         self.result_bar.step_wanted.connect(self.show_step)
         self.result_bar.field_wanted.connect(self.keys.step)
         self.result_bar.grid.clicked.connect(self.grid.toggle)
         self.grid.changed.connect(self.result_bar.show_grid)
+        self.result_bar.line.clicked.connect(self.line.toggle)
+        self.line.changed.connect(self.result_bar.show_line)
         desk.viewer.events.theme.connect(self._dress)
         desk.closed.connect(self.keys.unbind)
         self.keys.bind()

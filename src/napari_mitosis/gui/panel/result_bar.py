@@ -26,6 +26,8 @@ GRID_TIP = (
     "Squares of one high-power field: as large as a tenth of the hotspot of the Report step, 0.237 mm² unless it is set"
 )
 
+LINE_TIP = "Measure: drag a line over the field and read its length; it is kept nowhere, and Esc ends it"
+
 JUDGED_TIP = "How many of the detections were judged in the review"
 
 
@@ -52,7 +54,7 @@ class ResultBar(QFrame):
         self._desk = desk
         self._selected = ""
         self.setObjectName("summary")
-        self.previous, self.next, self.grid = QToolButton(), QToolButton(), QToolButton()
+        self.previous, self.next, self.grid, self.line = (QToolButton() for _ in range(4))
         self.field = _label("field", wide=True)
         self.mpp = _label("faint")
         self.count = _label("count")
@@ -62,9 +64,7 @@ class ResultBar(QFrame):
         self.model = _label("faint", wide=True)
         self.judged = _label("faint")
         self.other = _label("amber", wide=True)
-        self.about_grid = _label("faint")
-        self.about_grid.setWordWrap(True)
-        self.about_grid.hide()
+        self.about_grid, self.about_line = _label("faint"), _label("")
         self._lay_out()
         self.previous.clicked.connect(lambda: self.field_wanted.emit(-1))
         self.next.clicked.connect(lambda: self.field_wanted.emit(1))
@@ -90,10 +90,17 @@ class ResultBar(QFrame):
             button.setText(text)
             button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
             button.setToolTip(f"{what} ({pretty(name)})")
-        self.grid.setText("▦")
-        self.grid.setCheckable(True)
-        self.grid.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.grid.setToolTip(f"{GRID_TIP} ({pretty('hpf_grid')})")
+        for button, text, tip, name in (
+            (self.grid, "▦", GRID_TIP, "hpf_grid"),
+            (self.line, "↔", LINE_TIP, "measure"),
+        ):
+            button.setText(text)
+            button.setCheckable(True)
+            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            button.setToolTip(f"{tip} ({pretty(name)})")
+        for sentence in (self.about_grid, self.about_line):
+            sentence.setWordWrap(True)
+            sentence.hide()
         self.count.setToolTip(COUNTS_TIP)
         self.what.setToolTip(COUNTS_TIP)
         self.density.setToolTip(DENSITY_TIP)
@@ -102,7 +109,7 @@ class ResultBar(QFrame):
         self.what.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         top = QHBoxLayout()
         top.setSpacing(4)
-        for part in (self.previous, self.field, self.mpp, self.grid, self.next):
+        for part in (self.previous, self.field, self.mpp, self.grid, self.line, self.next):
             top.addWidget(part, 1 if part is self.field else 0)
         grid = QGridLayout(self)
         grid.setContentsMargins(8, 3, 8, 4)
@@ -119,12 +126,15 @@ class ResultBar(QFrame):
         grid.addWidget(self.judged, 3, 2, right)
         grid.addWidget(self.other, 4, 0, 1, 3)
         grid.addWidget(self.about_grid, 5, 0, 1, 3)
+        grid.addWidget(self.about_line, 6, 0, 1, 3)
 
     def show_grid(self, wanted: bool, sentence: str) -> None:
         """Show whether the HPF grid is wanted, and what is to be said of it."""
-        self.grid.setChecked(wanted)
-        self.about_grid.setText(sentence)
-        self.about_grid.setVisible(bool(sentence))
+        _show_tool(self.grid, self.about_grid, wanted, sentence)
+
+    def show_line(self, on: bool, sentence: str) -> None:
+        """Show whether a length is measured, and the length."""
+        _show_tool(self.line, self.about_line, on, sentence)
 
     def _later(self, *_: object) -> None:
         self._soon.start()
@@ -210,6 +220,12 @@ class ResultBar(QFrame):
         differs = bool(self._selected) and card is not None and self._selected != card.name
         self.other.setVisible(differs)
         self.other.setText(f"{self._selected}: not run on this field" if differs else "")
+
+
+def _show_tool(button: QToolButton, about: QLabel, on: bool, sentence: str) -> None:
+    button.setChecked(on)
+    about.setText(sentence)
+    about.setVisible(bool(sentence))
 
 
 def _title(result: Result) -> str:
