@@ -89,7 +89,7 @@ def test_wheel_holds_everything_that_the_tree_holds(wheel: Path) -> None:
 
 def test_wheel_of_the_sdist_is_the_same(wheel: Path, sdist: Path, tmp_path: Path) -> None:
     with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path, filter="data")
+        archive.extractall(tmp_path)
     source = next(path for path in tmp_path.iterdir() if path.is_dir())
     assert contents(build("wheel", source, tmp_path / "out")) == contents(wheel)
 

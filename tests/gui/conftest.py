@@ -145,7 +145,7 @@ def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def opened(qtbot: Any) -> Iterator[Callable[..., tuple[Any, Panel]]]:
+def opened(qtbot: Any, mock_app_model: Any) -> Iterator[Callable[..., tuple[Any, Panel]]]:
     """Opens windows, and closes them after the test."""
     windows: list[tuple[Any, Panel]] = []
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtGui import QColor
 
 from napari_mitosis.datasets.samples import hotspot
 from napari_mitosis.gui.compare.dock import CompareDock
-from napari_mitosis.gui.compare.layers import STYLES
+from napari_mitosis.gui.compare.layers import STYLES, TEXT, TISSUE
 from napari_mitosis.gui.panel.dock import open_step
+from napari_mitosis.gui.style import READABLE, contrast
 from napari_mitosis.models.registry import detector_class, list_cards, load_detector
 from napari_mitosis.models.weights import load_weights, publish
 
@@ -71,6 +73,14 @@ def test_two_detectors_are_compared(dock: CompareDock, qtbot: Any) -> None:
     assert "probability" in layers[0].features
     assert {str(layer.symbol[0]) for layer in layers} == {"disc", "square"}
     assert not np.allclose(layers[0].border_color[0], layers[1].border_color[0])
+    # Words lie on the tissue only where they are asked for; they can be read there.
+    assert not both.visible
+    assert all(layer.visible for layer in layers)
+    press(dock.labels, qtbot)
+    assert both.visible
+    for ground in (TISSUE, "#f5f5f5", "#ffffff"):
+        assert contrast(QColor(TEXT), QColor(ground)) >= READABLE
+    assert np.allclose(both.text.color.constant, QColor(TEXT).getRgbF(), atol=0.01)
     # The table: most found first; a dash where a detector found nothing.
     assert dock.table.rowCount() == len(comparison.agreement)
     texts = [[dock.table.item(row, column).text() for column in range(3)] for row in (0, len(loose) - 1)]
@@ -111,6 +121,7 @@ def test_cancel_leaves_nothing(dock: CompareDock, qtbot: Any) -> None:
 def test_layers_go_with_their_field(dock: CompareDock, qtbot: Any) -> None:
     field = add_sample(dock)
     run_to_end(dock, qtbot)
+    press(dock.labels, qtbot)
     add_field(dock.viewer, name="other")
     assert not dock.viewer.layers["field: found by"].visible
     assert dock.table.isHidden()

@@ -156,3 +156,34 @@ def test_a_large_picture_is_a_field_like_any_other(open_dock: Any, qtbot: Any, t
     run_to_end(dock, qtbot)
     assert len(dock.session.current.result.detections) == 3
     assert np.allclose(viewer.layers["large: detections"].scale, layer.scale)
+
+
+def test_fields_of_known_and_unknown_size_agree_in_their_units(open_dock: Any) -> None:
+    viewer, dock = open_dock()
+    overlays = getattr(getattr(viewer, "canvas", None), "overlays", viewer)
+    overlays.scale_bar.visible = True
+    unknown = add_field(viewer, name="unknown", mpp=None)
+    assert overlays.scale_bar.visible
+    known = add_field(viewer, name="known", mpp=0.5)
+    another = add_field(viewer, name="another", mpp=None)
+    # Where they are of two kinds, napari warns, and draws the scale bar of neither.
+    assert viewer.layers.extent.units is not None
+    session = dock.session
+    sizes = {session[key].field.name: session[key].field.mpp for key in session}
+    assert sizes == {"unknown": None, "known": 0.5, "another": None}
+    assert not overlays.scale_bar.visible, "its micrometres would be made up"
+    viewer.layers.selection.active = known
+    assert overlays.scale_bar.visible
+    unknown.data = np.ascontiguousarray(unknown.data[::-1])
+    assert session[str(unknown.unique_id)].field.mpp is None
+    # By hand, or by the panel, also where the size is what the layer had in name.
+    another.scale = (0.25, 0.25)
+    assert session[str(another.unique_id)].field.mpp == 0.25
+    viewer.layers.remove(another)
+    viewer.layers.remove(known)
+    assert {str(unit) for unit in unknown.units} == {"pixel"}
+    again = add_field(viewer, name="known again", mpp=0.5)
+    scale_field_layer(unknown, 1.0)
+    assert layer_mpp(unknown) == 1.0
+    viewer.layers.remove(again)
+    assert layer_mpp(unknown) == 1.0

@@ -342,3 +342,17 @@ def test_the_table_that_follows_is_the_one_made_anew(file: Path, field: Field) -
         elif figure:
             book.delete(figure)
         pd.testing.assert_frame_equal(book.figures, figures_frame(replay(book.journal.actions()).figures))
+
+
+def test_a_table_of_figures_belongs_to_whoever_asked(file: Path, field: Field) -> None:
+    book = open_book(file, field)
+    figure = book.add(10, 20)
+    first = book.figures
+    first.loc[0, "label"] = "spoilt"
+    first["y_px"] = 0.0
+    second = book.figures
+    assert (second["label"].iloc[0], second["y_px"].iloc[0]) == ("mitosis", 10.0)
+    book.relabel(figure, "mimic")
+    book.move(figure, 30, 20)
+    assert (second["label"].iloc[0], second["y_px"].iloc[0]) == ("mitosis", 10.0)
+    assert (book.figures["label"].iloc[0], book.figures["y_px"].iloc[0]) == ("mimic", 30.0)

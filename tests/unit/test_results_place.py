@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from napari_mitosis.annotations.exchange_csv import read, write
-from napari_mitosis.annotations.rows import FieldFacts, exchange_frame
+from napari_mitosis.annotations.rows import FieldFacts, Strict, exchange_frame
 from napari_mitosis.batches.batch import PICTURES, FieldFile, find_fields, read_detections
 from napari_mitosis.errors import FieldError
 from napari_mitosis.tables import load_table, plain_cell, safe_cell, table_text, write_table
@@ -97,7 +97,7 @@ def test_annotations_and_detections_with_names_like_formulas_come_back(tmp_path:
     )
     (tmp_path / "a.csv").write_text(write(frame, facts), encoding="utf-8")
     assert ",=cmd" not in (tmp_path / "a.csv").read_text(encoding="utf-8")
-    pd.testing.assert_frame_equal(read(tmp_path / "a.csv", facts), frame)
+    pd.testing.assert_frame_equal(read(tmp_path / "a.csv", facts, Strict()), frame)
     row = {"file": "=1.png", "y_px": 1, "x_px": 1, "y_um": 1, "x_um": 1, "score": 0.5, "area_um2": 3, "model": "m"}
     write_table(tmp_path / "d.csv", pd.DataFrame([row]))
     assert list(read_detections(tmp_path / "d.csv")) == ["=1.png"]

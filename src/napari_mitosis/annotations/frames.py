@@ -53,21 +53,24 @@ class FiguresTable:
     def __init__(self) -> None:
         self._columns: dict[str, NDArray[Any]] | None = None
         self._rows: dict[str, int] = {}
+        self._frame: pd.DataFrame | None = None
 
     def of(self, state: FieldState) -> pd.DataFrame:
         """The table; it belongs to the caller."""
         if self._columns is None:
             self._columns = _columns(state.figures)
             self._rows = {str(figure): row for row, figure in enumerate(self._columns["figure"])}
-        return _framed({name: column.copy() for name, column in self._columns.items()})
+        if self._frame is None:  # several ask after each action: making it takes longer than copying it
+            self._frame = _framed({name: column.copy() for name, column in self._columns.items()})
+        return self._frame.copy()
 
     def forget(self) -> None:
         """Anything may have changed."""
-        self._columns = None
+        self._columns = self._frame = None
 
     def follow(self, state: FieldState, touched: Iterable[str]) -> None:
         """These figures changed, appeared or went."""
-        touched = tuple(dict.fromkeys(touched))
+        touched, self._frame = tuple(dict.fromkeys(touched)), None
         if self._columns is None or len(touched) > MOST_FOLLOWED:
             self._columns = None
             return

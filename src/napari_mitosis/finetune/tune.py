@@ -142,6 +142,8 @@ def tune(
         began = time.monotonic()
         rng = np.random.default_rng([seed, state.step])
         crops, centroids, mimics, ignore = judged_batch(material.draw(rng, recipe.batch), rng, how)
+        # Of dropout: a resumed training drops what an unbroken one does.
+        torch.manual_seed(seed * 1_000_003 + state.step)
         network.train()
         _hold_statistics(network)
         with torch.autocast(place.type, dtype=dtype, enabled=dtype == torch.bfloat16):

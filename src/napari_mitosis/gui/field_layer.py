@@ -15,6 +15,20 @@ from ..fields.resolution import check_mpp
 from ..tables import check_annotations
 from .places import OWNER_KEY
 
+UNMEASURED_KEY = "napari_mitosis_unmeasured"
+"""In the metadata of a layer whose um are so in name only: its scale then. A layer of another scale was measured."""
+
+
+def is_measured(layer: Image) -> bool:
+    """Whether scale and units of a layer may be taken at their word."""
+    nominal = layer.metadata.get(UNMEASURED_KEY)
+    return nominal is None or tuple(float(size) for size in layer.scale[-2:]) != nominal
+
+
+def measured(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """A layer's metadata without the note that its units are so in name only."""
+    return {name: value for name, value in metadata.items() if name != UNMEASURED_KEY}
+
 
 def is_field_layer(layer: object) -> bool:
     """Whether a layer shows RGB pixels, one image."""
@@ -22,7 +36,10 @@ def is_field_layer(layer: object) -> bool:
 
 
 def layer_mpp(layer: Image) -> float | None:
-    """um/px of a layer by its scale and units, or None where its units are no length or its pixels not square."""
+    """um/px of a layer by its scale and units, or None where its units are no length (but in name), or its pixels not
+    square."""
+    if not is_measured(layer):
+        return None
     y, x = (float(size) for size in layer.scale[-2:])
     try:
         um = [float((1.0 * unit).to("um").magnitude) for unit in layer.units[-2:]]
@@ -55,6 +72,7 @@ def field_of_layer(layer: Image) -> Field:
 
 def scale_field_layer(layer: Image, mpp: float) -> None:
     """Give a field's layer its true size, so that napari's scale bar is right."""
+    layer.metadata = measured(layer.metadata)
     layer.scale = (mpp, mpp)
     layer.units = ("um", "um")
     known = field_of(layer.metadata)

@@ -15,6 +15,7 @@ from ..session import Session
 from .field_layer import annotations_of, field_of_layer, is_field_layer, layer_mpp
 from .grave import Grave
 from .layers import FieldLayers, result_owner
+from .units import HonestScaleBar, agree
 
 
 class OpenFields(QObject):
@@ -48,6 +49,8 @@ class OpenFields(QObject):
         self._owners: dict[str, Image] = {}
         self._results: dict[str, FieldLayers] = {}
         self.grave = Grave(viewer, self)
+        self._scale_bar = HonestScaleBar(viewer)
+        session.active_changed.connect(self._agree)
         layers = viewer.layers
         layers.events.inserted.connect(self._inserted)
         layers.events.removing.connect(self._removing)
@@ -87,6 +90,7 @@ class OpenFields(QObject):
     def disconnect_all(self) -> None:
         """Stop following the viewer."""
         self.grave.bury_now()
+        self._session.active_changed.disconnect(self._agree)
         layers = self._viewer.layers
         layers.events.inserted.disconnect(self._inserted)
         layers.events.removing.disconnect(self._removing)
@@ -116,6 +120,7 @@ class OpenFields(QObject):
         layer.events.units.connect(self._measured)
         layer.events.data.connect(self._repainted)
         self._session.open(key, field, annotations_of(layer.metadata))
+        self._agree()
         self.changed.emit()
 
     def _unwatch(self, layer: Image) -> None:
@@ -132,6 +137,7 @@ class OpenFields(QObject):
         self._unwatch(owner)
         results = self._results.pop(key)
         self._session.close(key)
+        self._agree()
         self.changed.emit()
         results.remove()
 
@@ -147,6 +153,11 @@ class OpenFields(QObject):
         for canvas in window.findChildren(QOpenGLWidget) if window is not None else ():
             canvas.makeCurrent()
 
+    def _agree(self, *_: object) -> None:
+        """Units of one kind in all fields, and no scale bar where they say nothing."""
+        agree(self._owners.values())
+        self._scale_bar.follow(self._owners.get(str(self._session.active)))
+
     def _renamed(self, event: Any) -> None:
         key = str(event.source.unique_id)
         self._results[key].renamed()
@@ -159,6 +170,7 @@ class OpenFields(QObject):
         known = self._session[key].field.mpp
         if mpp is not None and (known is None or abs(known - mpp) > 1e-9):
             self._session.set_mpp(key, mpp)
+        self._agree()
 
     def _repainted(self, event: Any) -> None:
         """The pixels are others now: what was seen in the old ones is no longer true."""

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .candidates import dropped_candidates, no_candidate_at, no_candidates
-from .judge import LINK_UM, NO_FIGURES, SKIPPED, UNDECIDED, decisions, link, nearest
+from .judge import LINK_UM, NO_FIGURES, SKIPPED, UNDECIDED, decisions, link, nearest, places_of
 from .orders import CHANGE, ORDERS, ROW_UM, ordered
 from .target import CANDIDATES, FIGURE, SECOND, Target
 
@@ -151,8 +151,7 @@ class Queue:
             else:
                 self._drop_guest(self._trail.pop() if self._trail else -1)
                 return
-        places = ["y_px", "x_px"]
-        linked = link(self.frame[places], figures[places], self.mpp, LINK_UM)
+        linked = link(places_of(self.frame), places_of(figures), self.mpp, LINK_UM)
         self._recorded = decisions(linked, figures)
         self._note()
 
@@ -188,7 +187,7 @@ class Queue:
         """A candidate that was skipped and then judged is judged."""
         state = self._recorded["state"].to_numpy(copy=True)
         state[self._skipped & (state == UNDECIDED)] = SKIPPED
-        self.notes = self._recorded.assign(state=state)
+        self.notes = self._recorded.assign(state=pd.Series(state, dtype=object))
 
     def _sort(self) -> None:
         frame = self.frame

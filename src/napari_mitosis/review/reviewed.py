@@ -10,7 +10,7 @@ from psygnal import Signal
 
 from ..session import Session
 from .blind import BlindReadings
-from .judge import link
+from .judge import link, places_of
 
 BY_HAND = "reader"
 """Source of the figures that a reader marked, and no detector found."""
@@ -72,18 +72,18 @@ def reviewed_count(detections: pd.DataFrame | None, figures: pd.DataFrame, mpp: 
     mpp : float
         um/px of the field.
     """
-    places = ["y_px", "x_px"]
-    linked = link(detections[places] if detections is not None else [], figures[places], mpp)
-    labels = figures["label"].to_numpy()
+    linked = link(places_of(detections) if detections is not None else [], places_of(figures), mpp)
+    labels = figures["label"].to_numpy(dtype=object)
     said = [str(labels[row]) for row in linked if row >= 0]
-    beside = figures[(figures["label"] == "mitosis")].drop(index=figures.index[linked[linked >= 0]], errors="ignore")
-    by_hand = int((beside["source"] == BY_HAND).sum())
+    beside = labels == "mitosis"
+    beside[linked[linked >= 0]] = False
+    by_hand = int((figures["source"].to_numpy()[beside] == BY_HAND).sum())
     return ReviewedCount(
         detected=len(linked),
         accepted=said.count("mitosis"),
         rejected=said.count("mimic"),
         unsure=said.count("unsure"),
-        below=len(beside) - by_hand,
+        below=int(beside.sum()) - by_hand,
         by_hand=by_hand,
     )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image
 from napari.utils import Colormap
+from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 
@@ -51,6 +52,7 @@ class CoverageWatch(QObject):
         self._fields: dict[Any, Field] = {}
         self._digests: dict[Any, str] = {}
         self._layers: dict[Any, Image] = {}
+        self._canvas: QOpenGLWidget | None = None
         self._shown = False
         self._grave = Grave(desk.viewer, self)
         self._timer = QTimer(self)
@@ -95,12 +97,16 @@ class CoverageWatch(QObject):
 
     def _canvas_size(self) -> tuple[int, int] | None:
         """Height and width of the canvas in screen pixels; None while nobody can see it."""
+        known = self._canvas
+        if known is not None and isalive(known) and known.isVisible() and not _minimized(known):  # type: ignore[no-untyped-call]
+            return known.height(), known.width()
         window = self._window()
         canvases = window.findChildren(QOpenGLWidget) if window is not None else []
         seen = [widget for widget in canvases if widget.isVisible() and not _minimized(widget)]
         if not seen:
             return None
-        canvas = max(seen, key=lambda widget: widget.width() * widget.height())
+        # A window has many parts, and every tick comes by here: the canvas is looked for once.
+        canvas = self._canvas = max(seen, key=lambda widget: widget.width() * widget.height())
         return canvas.height(), canvas.width()
 
     def _window(self) -> QObject | None:

@@ -102,6 +102,8 @@ class CompareDock(Page):
         self.run_button.setObjectName("primary")
         self.cancel_button = QPushButton("Cancel")
         self.progress = QProgressBar()
+        self.labels = QCheckBox("Write at each figure how many found it")
+        self.labels.setToolTip("Off at first: words beside the nuclei are in the way of looking at them")
         self.summary = QLabel()
         self.summary.setWordWrap(True)
         self.table = QTableWidget()
@@ -113,6 +115,7 @@ class CompareDock(Page):
         self.message.setObjectName("error")
         self.run_button.clicked.connect(self.run)
         self.cancel_button.clicked.connect(self.cancel)
+        self.labels.toggled.connect(self._label)
         self.table.currentCellChanged.connect(lambda row, *_: self.go(row))
 
     def _lay_out(self) -> None:
@@ -128,7 +131,7 @@ class CompareDock(Page):
         column.setSpacing(4)
         column.addLayout(grid)
         column.addLayout(row)
-        for widget in (self.progress, self.message, self.summary):
+        for widget in (self.progress, self.message, self.summary, self.labels):
             column.addWidget(widget)
         column.addWidget(self.table, 1)
         column.addStretch(0)
@@ -184,6 +187,7 @@ class CompareDock(Page):
         self.desk.set_agreement(key, compared.comparison.agreement[["y_px", "x_px", *compared.names]])
         if key not in self._layers:
             self._layers[key] = AgreementLayers(self.viewer, self.fields.layer(key), self.fields.grave)
+            self._layers[key].label(self.labels.isChecked())
         self._layers[key].show(compared.comparison)
         self._show_field()
 
@@ -210,12 +214,17 @@ class CompareDock(Page):
         for other, layers in self._layers.items():
             layers.set_visible(other == key and not blind and not self._left)
         self.table.setVisible(compared is not None)
+        self.labels.setVisible(compared is not None)
         self.summary.setText(compared.summary if compared is not None else "")
         self.table.clear()
         self.table.setRowCount(0)
         if compared is not None:
             self._fill(compared)
         self._update_ready()
+
+    def _label(self, labelled: bool) -> None:
+        for layers in self._layers.values():
+            layers.label(labelled)
 
     def _fill(self, compared: Compared) -> None:
         frame, names = compared.comparison.agreement, compared.names

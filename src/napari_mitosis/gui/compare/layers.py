@@ -9,15 +9,28 @@ import numpy as np
 import pandas as pd
 from napari.components import ViewerModel
 from napari.layers import Image, Points
+from qtpy.QtGui import QColor
 
 from ..grave import Grave
+from ..layers import RING_COLOUR, RING_WIDTH
 from ..places import COMPARISON, KIND_KEY, insert_above, placed, set_points
+from ..style import readable
 
 if TYPE_CHECKING:
     from ...batches.compare import Comparison
 
 FIRST_UM, STEP_UM = 13.0, 2.5
 """Diameter of the first detector's mark, and how much larger each next one is: they lie around one another."""
+
+
+LABELS = "found by"
+"""Name of the layer that tells of each figure by how many it was found."""
+
+TISSUE = "#d9a9c8"
+"""Ground of the words: eosin, darker than what surrounds most figures."""
+
+TEXT = readable(RING_COLOUR, QColor(TISSUE))
+"""The green of detections, as dark as it takes to be read on tissue."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +95,11 @@ class AgreementLayers:
         self._owner = owner
         self.layers: dict[str, Points] = {}
         self._visible: dict[str, bool] = {}
+        self._labelled = False
 
     def show(self, comparison: Comparison) -> None:
         """Bring the layers up to date, in place where they are there."""
-        stale = [name for name in self.layers if name not in comparison.detections and name != "found by"]
+        stale = [name for name in self.layers if name not in comparison.detections and name != LABELS]
         for name in stale:
             self._grave.bury(self.layers.pop(name))
         mpp = float(comparison.field.mpp or 1.0)
@@ -96,16 +110,17 @@ class AgreementLayers:
                 "symbol": look.symbol,
                 "border_color": look.colour,
                 "size": (FIRST_UM + STEP_UM * number) / mpp,
-                "border_width": 0.06,
+                "border_width": RING_WIDTH,
             }
             self._show_points(name, table, features, options)
         agreement = comparison.agreement
         features = agreement.drop(columns=["y_px", "x_px", "y_um", "x_um"]).assign(label=comparison.labels)
-        away = 0.35 * FIRST_UM / mpp
+        away = 0.5 * (FIRST_UM + STEP_UM * len(comparison.detections)) / mpp  # beside the outermost mark
         text: dict[str, Any] = {
-            "string": "{label}", "color": "#10131a", "size": 11, "anchor": "lower_left", "translation": (-away, away)
+            "string": "{label}", "color": TEXT, "size": 11, "anchor": "lower_left", "translation": (-away, away)
         }  # fmt: skip
-        self._show_points("found by", agreement, features, {"size": 1.0, "border_color": "transparent", "text": text})
+        options = {"size": 1.0, "border_color": "transparent", "text": text, "visible": self._labelled}
+        self._show_points(LABELS, agreement, features, options)
 
     def _show_points(self, name: str, table: pd.DataFrame, features: pd.DataFrame, options: dict[str, Any]) -> None:
         """Update a layer of points, or make it."""
@@ -130,6 +145,14 @@ class AgreementLayers:
         )
         layer.metadata[KIND_KEY] = COMPARISON
         insert_above(self._viewer, layer, list(self._viewer.layers))
+
+    def label(self, labelled: bool) -> None:
+        """Write at each figure by how many it was found, or no longer; at first the marks stand alone."""
+        self._labelled = labelled
+        if LABELS in self._visible:
+            self._visible[LABELS] = labelled
+        elif LABELS in self.layers:
+            self.layers[LABELS].visible = labelled
 
     def set_visible(self, visible: bool) -> None:
         """Show the layers as their user left them, or hide them all."""

@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, QTimer
 from ...decision.estimate_boxes import BOX_COLUMNS, estimate_boxes, fixed_boxes
 from ...decision.evidence import Evidence
 from ...jobs import Job, Progress
-from ...review.judge import link
+from ...review.judge import link, places_of
 from ...session import Result
 from ..desk import Desk
 from .boxes import boxes_of
@@ -151,8 +151,8 @@ class ResultView(QObject):
         state, notebook = self._session[key], self._desk.notebooks.known(key)
         if state.result is None or state.field.mpp is None or notebook is None or not len(notebook.figures):
             return
-        figures, places = notebook.figures, ["y_px", "x_px"]
-        linked = link(state.result.detections[places], figures[places], state.field.mpp)
+        figures = notebook.figures
+        linked = link(places_of(state.result.detections), places_of(figures), state.field.mpp)
         mimic = (figures["label"] == "mimic").to_numpy(dtype=bool)
         rejected = (linked >= 0) & mimic[linked]
         self._fields.results(str(key)).show_only(~rejected)

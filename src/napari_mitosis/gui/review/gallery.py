@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pandas as pd
+from numpy.typing import NDArray
 from qtpy.QtCore import QAbstractItemModel, QModelIndex, QRect, QSize, Qt
 from qtpy.QtGui import QColor, QFont, QKeyEvent, QPainter, QPixmap, QResizeEvent
 from qtpy.QtWidgets import (
@@ -75,6 +79,7 @@ class CandidateDelegate(QStyledItemDelegate):
         self._reviewing = reviewing
         self._thumbnails = thumbnails
         self.side_px = SIDE_PX
+        self._known: tuple[pd.DataFrame, pd.DataFrame, list[NDArray[Any]]] | None = None
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         """All alike: the view need not ask each of them."""
@@ -86,9 +91,7 @@ class CandidateDelegate(QStyledItemDelegate):
         state_of = self._reviewing.desk.session.current
         if painter is None or row is None or state_of is None:
             return
-        queue = self._reviewing.queue
-        y_px, x_px, score, kept = (queue.frame[name].to_numpy()[row] for name in ("y_px", "x_px", "score", "kept"))
-        state = str(queue.notes["state"].iloc[row])
+        y_px, x_px, score, kept, state = (column[row] for column in self._columns())
         painter.save()
         cell = QRect(option.rect.topLeft(), cell_of(self.side_px) - QSize(GAP_PX, GAP_PX))
         framed = QRect(cell.left(), cell.top(), cell.width(), cell.width())
@@ -108,6 +111,14 @@ class CandidateDelegate(QStyledItemDelegate):
         painter.drawText(caption, left | Qt.AlignmentFlag.AlignVCenter, f"{number}" if kept else f"{number}  below")
         painter.drawText(caption, right | Qt.AlignmentFlag.AlignVCenter, f"{score:.2f}")
         painter.restore()
+
+    def _columns(self) -> list[NDArray[Any]]:
+        """y_px, x_px, score, kept and state of all rows: asking a table for each cell takes longer than painting."""
+        queue = self._reviewing.queue
+        if self._known is None or self._known[0] is not queue.frame or self._known[1] is not queue.notes:
+            columns = [queue.frame[name].to_numpy() for name in ("y_px", "x_px", "score", "kept")]
+            self._known = queue.frame, queue.notes, [*columns, queue.notes["state"].to_numpy()]
+        return self._known[2]
 
     def _number(self, index: Index) -> int:
         model: QAbstractItemModel | None = index.model()
