@@ -257,10 +257,13 @@ def test_what_another_threshold_alone_is_worth_is_measured_beside_the_training(t
         evidence = Evidence({"score": scores}, 4.0, (240, 240), 0.25, "segmitos@1.0.0", one.field.digest)
         save_evidence(tmp_path / "segmitos" / "parent" / "evidence" / f"{one.field.name}.npz", evidence)
     (tmp_path / "segmitos" / "parent").mkdir(exist_ok=True)
-    run(_parent(TrainingData(samples, [], [], []), QueuePlan(tmp_path, start=start), "segmitos"))
+    run(_parent(TrainingData(samples, [], [], []), QueuePlan(tmp_path, start=start, seen=("A00_1",)), "segmitos"))
     by_card, by_others = (tmp_path / "segmitos" / "parent" / "report.txt").read_text().split("by rules chosen")
     assert "Hamamatsu, new patients: P 0.667 R 1.000" in by_card
     assert "Hamamatsu, new patients: P 1.000 R 1.000" in by_others
+    for text in (by_card, by_others):  # a field of a slide that the weights know is of no new patient
+        assert "Aperio, new fields of known slides" in text
+        assert "Aperio, new patients" in text
 
 
 def test_labels_of_masks_are_the_masks_where_there_are_masks() -> None:

@@ -53,12 +53,13 @@ class Seen:
 
 
 def report_patients(
-    scored: Sequence[Scored], start: Rule, seen: Seen, out: Path, radius_um: float
+    scored: Sequence[Scored], start: Rule, seen: Seen, out: Path, radius_um: float, learnt: Sequence[Sample] = ()
 ) -> Job[tuple[Rule, dict[str, Rule], list[Measure]]]:
     """Rules, measures and calibration from the held-out scores of protocol P; leaves ``report.json`` and tables.
 
     The rule of a fold is chosen on the new patients of the other folds, all patients weighed by the root of their
-    mitoses; the one that ships on those of all folds.
+    mitoses; the one that ships on those of all folds. Where fields that the weights learnt from are not among the
+    `scored`, they are `learnt`: other fields of their patients are not those of new ones.
 
     Returns
     -------
@@ -70,7 +71,7 @@ def report_patients(
     DatasetError
         If no patient is new to all networks.
     """
-    samples = [s.sample for s in scored]
+    samples = [*(s.sample for s in scored), *learnt]
     group = {s.sample.field.name: seen.group(s.sample, samples) for s in scored}
     new = [s for s in scored if group[s.sample.field.name].endswith("new patients")]
     if not new:

@@ -204,7 +204,8 @@ def _parent(data: TrainingData, plan: QueuePlan, name: str) -> Job[None]:
     false, area = yield from false_on_tissue(data.tissue_reserve, detector, detector.card.decision_rule())
     text = as_text(measures, {"false/mm2 on tissue set aside": false / area} if area else None)
     start = system(name).card(version="0.0.0", seed=0).decision_rule()
-    _, _, chosen = yield from report_patients(scored, start, seen, place / "other-rules", RADIUS_UM)
+    learnt = [sample for sample in data.samples if sample.field.name in seen.fields]
+    _, _, chosen = yield from report_patients(scored, start, seen, place / "other-rules", RADIUS_UM, learnt)
     text = f"by the rule of its card\n{text}by rules chosen on the patients of other folds\n{as_text(chosen)}"
     (place / "report.txt").write_text(text, encoding="utf-8")
 
